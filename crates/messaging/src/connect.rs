@@ -1,0 +1,1 @@
+//! Connecting to NATS: options, request-reply with JSON, trace context in headers.

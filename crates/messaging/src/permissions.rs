@@ -1,0 +1,1 @@
+//! Who may publish and subscribe what: one table, from which server configurations are generated.

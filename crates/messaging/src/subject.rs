@@ -1,0 +1,109 @@
+//! Subjects, and the escaping of names into subject tokens.
+
+/// A Task arrived: request [`crate::engine::DeliverRequest`], answer `Reply<Delivered>`.
+pub const DELIVER: &str = "engine.cmd.deliver";
+/// A Task that cannot be translated: request [`crate::engine::RefuseRequest`], answer `Reply<Delivered>`.
+pub const REFUSE: &str = "engine.cmd.refuse";
+/// Request [`crate::job::ClaimRequest`], answer `Reply<ClaimReply>`.
+pub const CLAIM: &str = "engine.api.job.claim";
+/// Request [`crate::job::Heartbeat`], answer `Reply<Acknowledgement>`.
+pub const HEARTBEAT: &str = "engine.api.job.heartbeat";
+/// Request [`crate::engine::DeployRequest`], answer `Reply<DeployReply>`.
+pub const DEPLOY: &str = "engine.api.plugin.deploy";
+/// Request [`crate::engine::InstanceQuery`], answer `Reply<Vec<InstanceView>>`.
+pub const INSTANCES: &str = "engine.api.instance.list";
+/// Empty request, answer `Reply<EngineStatus>`.
+pub const ENGINE_STATUS: &str = "engine.api.engine.status";
+/// Request [`crate::egress::EgressRequest`], answer [`crate::egress::EgressReply`].
+pub const EGRESS: &str = "router.egress";
+/// Empty request, answer [`crate::egress::Site`].
+pub const ROUTER_SITE: &str = "router.site";
+/// Queue group of engine replicas.
+pub const ENGINE_GROUP: &str = "bpmn-engine";
+/// Queue group of router replicas.
+pub const ROUTER_GROUP: &str = "task-router";
+
+/// Prefix of gateway events in the EVENTS stream.
+pub const EVENTS: &str = "fhir.event.>";
+/// Prefix of change notices between gateway replicas (core NATS, not stored).
+pub const CHANGES: &str = "fhir.changed.>";
+
+/// Escapes any text into one subject token: ASCII letters, digits, `-` and `_` stay, every other
+/// byte becomes `=XX`. Reversible, so two names never share a subject.
+pub fn token(text: &str) -> String {
+    let mut token = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' {
+            token.push(byte as char);
+        } else {
+            token.push_str(&format!("={byte:02X}"));
+        }
+    }
+    if token.is_empty() { "=".to_owned() } else { token }
+}
+
+/// Subject of a gateway event: `fhir.event.<type>.<status>.<lane>`. The lane is `keyed` for a Task
+/// that carries a business key (it may answer a waiting instance) and `new` for one that cannot.
+pub fn event(resource_type: &str, status: Option<&str>, lane: Lane) -> String {
+    format!("fhir.event.{}.{}.{}", token(resource_type), token(status.unwrap_or("none")), lane.as_str())
+}
+
+/// Lane of an event, so that answers never queue behind new starts (design 4, promise 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Cannot belong to a running instance.
+    New,
+    /// May belong to a running instance.
+    Keyed,
+}
+
+impl Lane {
+    /// The subject token.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Keyed => "keyed",
+        }
+    }
+}
+
+/// Filter of the EVENTS consumer of one lane for one type and status.
+pub fn event_filter(resource_type: &str, status: &str, lane: Lane) -> String {
+    event(resource_type, Some(status), lane)
+}
+
+/// Subject of change notices for one type.
+pub fn changed(resource_type: &str) -> String {
+    format!("fhir.changed.{}", token(resource_type))
+}
+
+fn job_tokens(job_type: &str) -> String {
+    job_type.split('/').map(token).collect::<Vec<_>>().join(".")
+}
+
+/// Subject on which the engine says that a job of a type is ready: `job.<plugin>.<version>.<name>`,
+/// or `job.<class>` for a plugin without manifest. Core NATS: a hint, never the truth.
+pub fn job_hint(job_type: &str) -> String {
+    format!("job.{}", job_tokens(job_type))
+}
+
+/// Subject on which a worker answers: request [`crate::job::JobResult`], answer `Reply<Acknowledgement>`.
+pub fn job_result(job_type: &str) -> String {
+    format!("job.result.{}", job_tokens(job_type))
+}
+
+/// What the engine subscribes to for results.
+pub const JOB_RESULTS: &str = "job.result.>";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_tokens() {
+        assert_eq!(job_hint("ping-pong/1.0/log"), "job.ping-pong.1=2E0.log");
+        assert_eq!(job_hint("dev.dsf.bpe.X"), "job.dev=2Edsf=2Ebpe=2EX");
+        assert_eq!(event("Task", Some("in-progress"), Lane::New), "fhir.event.Task.in-progress.new");
+        assert_eq!(token("a>*.b"), "a=3E=2A=2Eb");
+    }
+}
