@@ -118,6 +118,9 @@ pub struct Job {
     /// Only for [`WRITE_BACK`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_back: Option<WriteBackOrder>,
+    /// W3C `traceparent` of the step that created the job: parent of the worker's span.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// Keeps a lease alive.
@@ -262,6 +265,9 @@ pub struct SendOrder {
     pub request: SendRequest,
     /// Milliseconds since the first attempt.
     pub age_millis: u64,
+    /// W3C `traceparent` of the step that asked for the send, for the request to the partner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// Why a message did not arrive.
