@@ -1,0 +1,1 @@
+//! Search parameters of the resource types as data, value extraction and query parsing.
