@@ -1,0 +1,441 @@
+//! A compiled process: elements and flows by number, expressions parsed, references resolved.
+use std::collections::{BTreeMap, HashMap};
+
+use crate::effect::JobKind;
+use crate::expression::{Expression, Template};
+
+/// Number of an element: its place in the model document; 0 is the process.
+pub(crate) type ElementIx = u32;
+/// Number of a sequence flow: its place in the model document.
+pub(crate) type FlowIx = u32;
+
+/// A compiled process definition. Immutable; compile once, share.
+#[derive(Debug)]
+pub struct Definition {
+    pub(crate) name: Option<String>,
+    pub(crate) version_tag: Option<String>,
+    pub(crate) fingerprint: u32,
+    pub(crate) elements: Vec<Element>,
+    pub(crate) flows: Vec<Flow>,
+    pub(crate) index: HashMap<String, ElementIx>,
+}
+
+/// How compilation treats what a model leaves to its surroundings.
+#[derive(Debug, Clone, Default)]
+pub struct CompileOptions {
+    /// Classes (or topics) that run inside the step, without a job.
+    pub inline: BTreeMap<String, Inline>,
+    /// Loader of the recorded runs (`vectors/bpmn`): everything that has or lacks an implementation
+    /// becomes a job named after its class or else its element; fields and listeners are ignored.
+    pub stand_in_jobs: bool,
+}
+
+/// What an inline class does.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inline {
+    /// Assignments in order.
+    pub assignments: Vec<InlineAssignment>,
+}
+
+/// One assignment of an inline class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InlineAssignment {
+    /// Variable name; may hold `${…}`.
+    pub name: String,
+    /// Value; text or `${…}`.
+    pub value: String,
+    /// Set in the scope the activity runs in, not in the nearest one that has the name.
+    pub local: bool,
+}
+
+/// A start event of the process level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartEvent {
+    /// Element id.
+    pub id: String,
+    /// What starts it.
+    pub trigger: StartTrigger,
+}
+
+/// What starts an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartTrigger {
+    /// A start by key.
+    None,
+    /// A message of this name.
+    Message(String),
+    /// A signal of this name.
+    Signal(String),
+    /// A timer: the value as written and its form.
+    Timer(String),
+    /// A condition.
+    Condition,
+}
+
+/// One reason why a model cannot be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {element}: {message}")]
+pub struct CompileError {
+    /// Line in the model document, from 1.
+    pub line: u32,
+    /// Element id, or its tag where it has none.
+    pub element: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// All reasons why a model cannot be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct CompileErrors(pub Vec<CompileError>);
+
+#[derive(Debug)]
+pub(crate) struct Element {
+    pub id: String,
+    pub name: Option<String>,
+    pub kind: Kind,
+    /// Enclosing process or subprocess.
+    pub parent: ElementIx,
+    pub outgoing: Vec<FlowIx>,
+    pub incoming: Vec<FlowIx>,
+    pub default: Option<FlowIx>,
+    /// Boundary events of this activity.
+    pub boundaries: Vec<ElementIx>,
+    /// Elements directly inside this scope, in document order.
+    pub children: Vec<ElementIx>,
+    pub multi: Option<Multi>,
+    pub async_before: bool,
+    pub async_after: bool,
+    pub exclusive: bool,
+    pub retry_cycle: Option<Template>,
+    pub inputs: Vec<Mapping>,
+    pub outputs: Vec<Mapping>,
+    pub listeners: Vec<Listener>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Flow {
+    pub id: String,
+    pub target: ElementIx,
+    pub condition: Option<Expression>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Process,
+    SubProcess {
+        by_event: bool,
+        transaction: bool,
+    },
+    Start(Catch, Interrupting),
+    End(Throw),
+    Catch(Catch),
+    Boundary {
+        attached: ElementIx,
+        interrupting: bool,
+        on: Catch,
+    },
+    Throw(Throw),
+    /// Passes through.
+    Task,
+    Job(JobKind, Job),
+    /// `camunda:expression`: evaluated, the result kept where a variable is named.
+    Evaluate {
+        expression: Template,
+        result: Option<String>,
+    },
+    Receive(Template),
+    User {
+        form_key: Option<Template>,
+        listeners: Vec<TaskListener>,
+    },
+    Exclusive,
+    Parallel,
+    Inclusive,
+    EventBased,
+    Call(Box<Call>),
+}
+
+/// For start events of event subprocesses.
+pub(crate) type Interrupting = bool;
+
+#[derive(Debug)]
+pub(crate) enum Catch {
+    None,
+    Message(Template),
+    Signal(Template),
+    Timer(Timer),
+    Condition { expression: Expression, variable: Option<String>, events: Vec<String> },
+    Error { code: Option<String>, code_variable: Option<String>, message_variable: Option<String> },
+    Escalation { code: Option<String>, code_variable: Option<String> },
+    Compensation,
+    Cancel,
+    Link(String),
+}
+
+#[derive(Debug)]
+pub(crate) enum Throw {
+    None,
+    /// A message; without an implementation it passes through.
+    Message(Option<Job>),
+    Signal(Template, Vec<CallMapping>),
+    Error {
+        code: Option<Template>,
+        message: Option<String>,
+    },
+    Terminate,
+    Escalation(Option<Template>),
+    Compensation(Option<ElementIx>),
+    Cancel,
+    Link(ElementIx),
+}
+
+#[derive(Debug)]
+pub(crate) struct Timer {
+    pub form: TimerForm,
+    pub value: Template,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TimerForm {
+    Date,
+    Duration,
+    Cycle,
+}
+
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub implementation: String,
+    pub fields: Vec<(String, Template)>,
+    pub inline: Option<Vec<Assignment>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    pub name: Template,
+    pub value: Template,
+    pub local: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    pub name: String,
+    pub value: MappedValue,
+}
+
+#[derive(Debug)]
+pub(crate) enum MappedValue {
+    Template(Template),
+    List(Vec<MappedValue>),
+    Map(Vec<(String, MappedValue)>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub on: ListenerEvent,
+    pub assignments: Vec<Assignment>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ListenerEvent {
+    Start,
+    End,
+}
+
+#[derive(Debug)]
+pub(crate) struct TaskListener {
+    pub class: String,
+    pub fields: Vec<(String, Template)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Multi {
+    pub sequential: bool,
+    pub cardinality: Option<Template>,
+    pub collection: Option<Template>,
+    pub element_variable: Option<String>,
+    pub completion: Option<Expression>,
+    pub async_before: bool,
+    pub async_after: bool,
+    pub exclusive: bool,
+    pub retry_cycle: Option<Template>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub called: Template,
+    pub binding: Option<String>,
+    pub business_key: Option<Template>,
+    pub inputs: Vec<CallMapping>,
+    pub outputs: Vec<CallMapping>,
+}
+
+#[derive(Debug)]
+pub(crate) enum CallMapping {
+    All { local: bool },
+    One { source: Template, target: String, local: bool },
+}
+
+impl Definition {
+    /// Process id of the model, for example `dsfdev_ping`.
+    pub fn key(&self) -> &str {
+        self.id_of(0)
+    }
+
+    /// `camunda:versionTag`.
+    pub fn version_tag(&self) -> Option<&str> {
+        self.version_tag.as_deref()
+    }
+
+    /// Name of the process.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Number over the element ids, to notice a state of another definition.
+    pub fn fingerprint(&self) -> u32 {
+        self.fingerprint
+    }
+
+    /// Start events of the process level, in document order.
+    pub fn start_events(&self) -> Vec<StartEvent> {
+        let children = &self.elements[0].children;
+        let start = |ix: &ElementIx| {
+            let element = self.element(*ix);
+            let Kind::Start(catch, _) = &element.kind else { return None };
+            let trigger = match catch {
+                Catch::Message(name) => StartTrigger::Message(name.text().to_owned()),
+                Catch::Signal(name) => StartTrigger::Signal(name.text().to_owned()),
+                Catch::Timer(timer) => StartTrigger::Timer(timer.value.text().to_owned()),
+                Catch::Condition { .. } => StartTrigger::Condition,
+                _ => StartTrigger::None,
+            };
+            Some(StartEvent { id: element.id.clone(), trigger })
+        };
+        children.iter().filter_map(start).collect()
+    }
+
+    /// Names of the messages that start an instance.
+    pub fn start_messages(&self) -> Vec<String> {
+        let name = |start: StartEvent| match start.trigger {
+            StartTrigger::Message(name) => Some(name),
+            _ => None,
+        };
+        self.start_events().into_iter().filter_map(name).collect()
+    }
+
+    /// Classes and topics for which the process creates jobs, sorted, without those run inline.
+    pub fn implementations(&self) -> Vec<&str> {
+        let job = |element: &'_ Element| element.job().filter(|job| job.inline.is_none()).is_some();
+        let mut names: Vec<&str> = self
+            .elements
+            .iter()
+            .filter(|e| job(e))
+            .filter_map(|e| e.job())
+            .map(|j| j.implementation.as_str())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Name of an element, if it exists and has one.
+    pub fn element_name(&self, id: &str) -> Option<&str> {
+        self.element(*self.index.get(id)?).name.as_deref()
+    }
+
+    pub(crate) fn element(&self, ix: ElementIx) -> &Element {
+        &self.elements[ix as usize]
+    }
+
+    pub(crate) fn flow(&self, ix: FlowIx) -> &Flow {
+        &self.flows[ix as usize]
+    }
+
+    pub(crate) fn id_of(&self, ix: ElementIx) -> &str {
+        self.elements.get(ix as usize).map(|element| element.id.as_str()).unwrap_or("?")
+    }
+
+    pub(crate) fn implementation_of(&self, ix: ElementIx) -> Option<&str> {
+        self.element(ix).job().map(|job| job.implementation.as_str())
+    }
+}
+
+impl Element {
+    /// The job of the element, if it has an implementation.
+    pub(crate) fn job(&self) -> Option<&Job> {
+        match &self.kind {
+            Kind::Job(_, job)
+            | Kind::Throw(Throw::Message(Some(job)))
+            | Kind::End(Throw::Message(Some(job))) => Some(job),
+            _ => None,
+        }
+    }
+
+    /// Type name of the element, as the reference engine calls it in its history.
+    pub(crate) fn type_name(&self) -> &'static str {
+        match &self.kind {
+            Kind::Process => "process",
+            Kind::SubProcess { by_event: true, .. } => "eventSubProcess",
+            Kind::SubProcess { transaction: true, .. } => "transaction",
+            Kind::SubProcess { .. } => "subProcess",
+            Kind::Start(catch, _) => match catch {
+                Catch::Message(_) => "messageStartEvent",
+                Catch::Signal(_) => "signalStartEvent",
+                Catch::Timer(_) => "startTimerEvent",
+                Catch::Condition { .. } => "conditionalStartEvent",
+                Catch::Error { .. } => "errorStartEvent",
+                Catch::Escalation { .. } => "escalationStartEvent",
+                Catch::Compensation => "compensationStartEvent",
+                _ => "startEvent",
+            },
+            Kind::End(throw) => match throw {
+                Throw::Message(_) => "messageEndEvent",
+                Throw::Signal(..) => "signalEndEvent",
+                Throw::Error { .. } => "errorEndEvent",
+                Throw::Terminate => "terminateEndEvent",
+                Throw::Escalation(_) => "escalationEndEvent",
+                Throw::Compensation(_) => "compensationEndEvent",
+                Throw::Cancel => "cancelEndEvent",
+                _ => "noneEndEvent",
+            },
+            Kind::Catch(catch) => match catch {
+                Catch::Message(_) => "intermediateMessageCatch",
+                Catch::Signal(_) => "intermediateSignalCatch",
+                Catch::Timer(_) => "intermediateTimer",
+                Catch::Condition { .. } => "intermediateConditional",
+                Catch::Link(_) => "intermediateLinkCatch",
+                _ => "intermediateCatchEvent",
+            },
+            Kind::Boundary { on, .. } => match on {
+                Catch::Message(_) => "boundaryMessage",
+                Catch::Signal(_) => "boundarySignal",
+                Catch::Timer(_) => "boundaryTimer",
+                Catch::Condition { .. } => "boundaryConditional",
+                Catch::Error { .. } => "boundaryError",
+                Catch::Escalation { .. } => "boundaryEscalation",
+                Catch::Compensation => "compensationBoundaryCatch",
+                Catch::Cancel => "cancelBoundaryCatch",
+                _ => "boundaryEvent",
+            },
+            Kind::Throw(throw) => match throw {
+                Throw::Message(_) => "intermediateMessageThrowEvent",
+                Throw::Signal(..) => "intermediateSignalThrow",
+                Throw::Escalation(_) => "intermediateEscalationThrowEvent",
+                Throw::Compensation(_) => "intermediateCompensationThrowEvent",
+                Throw::Link(_) => "intermediateLinkThrow",
+                _ => "intermediateNoneThrowEvent",
+            },
+            Kind::Task => "task",
+            Kind::Job(JobKind::SendTask, _) => "sendTask",
+            Kind::Job(..) | Kind::Evaluate { .. } => "serviceTask",
+            Kind::Receive(_) => "receiveTask",
+            Kind::User { .. } => "userTask",
+            Kind::Exclusive => "exclusiveGateway",
+            Kind::Parallel => "parallelGateway",
+            Kind::Inclusive => "inclusiveGateway",
+            Kind::EventBased => "eventBasedGateway",
+            Kind::Call(_) => "callActivity",
+        }
+    }
+}
