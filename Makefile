@@ -1,0 +1,34 @@
+# The stable commands. `make demo` and `make test` do all set-up themselves.
+.DEFAULT_GOAL := help
+CARGO_FLAGS := --locked
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+# Contracts and vectors that tests read where they lie; parts that need them are left out without.
+export DSF_SHARED ?= $(abspath $(CURDIR)/../shared)
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
+
+demo: ## three hospitals on this machine, a ping between them, and how to go on
+	@scripts/setup demo
+	@scripts/build "services of three sites"
+	@target/debug/dsf demo $(DEMO_FLAGS)
+
+test: ## what CI runs
+	@scripts/setup test
+	@scripts/check
+
+bench: ## the figures of docs/performance.md, in one run
+	@scripts/setup demo
+	@cargo build $(CARGO_FLAGS) --quiet --release --workspace
+	@target/release/dsf bench $(BENCH_FLAGS)
+
+check-compose: ## loads every compose file with the reference loader
+	@scripts/check-compose
+
+fmt: ## formats the code
+	@cargo fmt --all
+
+clean: ## removes what was built
+	@cargo clean
+
+.PHONY: help demo test bench check-compose fmt clean
