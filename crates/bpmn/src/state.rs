@@ -115,17 +115,9 @@ pub(crate) enum TriggerOn {
         /// Milliseconds since the epoch.
         due: i64,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        repeat: Option<Repeat>,
+        cycle: Option<crate::iso8601::Cycle>,
     },
     Condition,
-}
-
-/// Rest of a repeating timer.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Repeat {
-    /// Firings after the next one; absent where endless.
-    pub left: Option<u32>,
-    pub period: crate::iso8601::Period,
 }
 
 /// A job that waits for a worker.
