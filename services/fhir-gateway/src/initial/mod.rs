@@ -1,0 +1,1 @@
+//! Initial data (placeholder, the owner replaces it).

@@ -1,0 +1,14 @@
+//! The FHIR endpoint of a site: TLS, identity, the FHIR REST contract, storage, subscriptions, events.
+//!
+//! Invariants: knows no BPMN and no job; calls no hospital system; every caller is known by its
+//! client certificate before anything of its request is looked at; nothing accepted is held in
+//! memory only (what a client got a 201 for is committed in PostgreSQL).
+#![forbid(unsafe_code)]
+
+pub mod changes;
+pub mod exchange;
+pub mod identity;
+pub mod initial;
+pub mod interactions;
+pub mod site;
+pub mod store;

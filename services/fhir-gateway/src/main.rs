@@ -1,0 +1,2 @@
+//! Starts one fhir-gateway.
+fn main() {}

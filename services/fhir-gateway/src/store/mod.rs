@@ -1,0 +1,5 @@
+//! Storage of resources (placeholder, the owner replaces it).
+
+/// Storage of resources.
+#[derive(Clone)]
+pub struct Store;
