@@ -84,10 +84,6 @@ impl Element {
         self.resource_type.as_deref()
     }
 
-    pub(crate) fn set_resource_type(&mut self, resource_type: Option<Cow<'static, str>>) {
-        self.resource_type = resource_type;
-    }
-
     /// The resource nested in this node, as a resource of its own (a copy).
     pub fn resource(&self) -> Option<Resource> {
         self.clone().into_resource()
@@ -166,10 +162,7 @@ impl Element {
     }
 
     /// All extensions with this url.
-    pub fn extensions<'a, 'n>(
-        &'a self,
-        url: &'n str,
-    ) -> impl Iterator<Item = &'a Element> + use<'a, 'n> {
+    pub fn extensions<'a, 'n>(&'a self, url: &'n str) -> impl Iterator<Item = &'a Element> + use<'a, 'n> {
         self.each("extension").filter(move |extension| extension.extension_url() == Some(url))
     }
 

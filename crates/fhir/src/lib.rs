@@ -10,6 +10,8 @@
 //! Nothing panics on any input, and no error text contains a value of a resource.
 #![forbid(unsafe_code)]
 
+mod assemble;
+pub mod bundle;
 pub mod datetime;
 mod element;
 mod error;
@@ -17,12 +19,14 @@ pub mod generation;
 mod json;
 mod limits;
 pub mod outcome;
+pub mod primitive;
 pub mod reference;
 mod resource;
 pub mod search;
 pub mod task;
-pub mod bundle;
 pub mod types;
+pub mod vectors;
+mod xhtml;
 mod xml;
 
 pub use element::Element;

@@ -55,9 +55,8 @@ impl Issue {
     }
 
     fn element(&self) -> Element {
-        let mut issue = Element::new("issue")
-            .with_text("severity", self.severity.code())
-            .with_text("code", &self.code);
+        let mut issue =
+            Element::new("issue").with_text("severity", self.severity.code()).with_text("code", &self.code);
         if let Some((system, code)) = &self.details {
             issue.push(
                 Element::new("details")
