@@ -21,22 +21,27 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod compile;
 mod definition;
 mod effect;
 mod expression;
 pub mod iso8601;
+mod lint;
 mod model;
 mod state;
 mod step;
 mod value;
+mod xml;
 
 pub use command::{Command, Context, Options, StartAt};
+pub use compile::{compile, compile_all};
 pub use definition::{
     CompileError, CompileErrors, CompileOptions, Definition, Inline, InlineAssignment, StartEvent,
     StartTrigger,
 };
 pub use effect::{Effect, HistoryKind, JobKind, ListenerCall, SubscriptionKind};
-pub use model::{Finding, Model, ParseError, Severity, compile, lint, parse};
+pub use lint::{Finding, Severity, lint};
+pub use model::{Model, ParseError, parse};
 pub use state::{AsyncWait, OpenJob, OpenSubscription, OpenTimer, OpenUserTask, State, Status};
 pub use step::{StepError, step};
 pub use value::{Value, ValueError, Variables};

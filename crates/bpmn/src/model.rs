@@ -1,9 +1,11 @@
-//! stub
-use crate::definition::{CompileErrors, CompileOptions, Definition};
+//! A model document: parsed, with its references resolvable, not yet compiled.
+use crate::xml::{self, Space, Xml};
 
 /// A parsed model document, not yet checked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Model {}
+pub struct Model {
+    pub(crate) root: Xml,
+}
 
 /// Why a document is no model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,51 +17,42 @@ pub struct ParseError {
     pub message: String,
 }
 
-/// One result of [`lint`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Name of the rule, for example `send-task-fields`.
-    pub rule: &'static str,
-    /// How bad it is.
-    pub severity: Severity,
-    /// Line in the document, from 1.
-    pub line: u32,
-    /// Element id.
-    pub element: String,
-    /// What is wrong.
-    pub message: String,
-    /// What to do.
-    pub remedy: String,
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Worth knowing.
-    Info,
-    /// Will probably surprise.
-    Warning,
-    /// Will not run.
-    Error,
-}
-
 /// Parses a model document.
 ///
 /// # Errors
 /// When the text is no XML, holds a DTD, exceeds a limit, or has no BPMN definitions.
-pub fn parse(_xml: &str) -> Result<Model, ParseError> {
-    Err(ParseError { line: 1, message: "not implemented".into() })
+pub fn parse(xml: &str) -> Result<Model, ParseError> {
+    let root = xml::read(xml)?;
+    if root.space != Space::Bpmn || root.name != "definitions" {
+        let message = format!("BPMN 2.0 'definitions' expected, '{}' found", root.name);
+        return Err(ParseError { line: root.line, message });
+    }
+    Ok(Model { root })
 }
 
-/// Checks a model against the rules for process plugins (contract 5.3 and 5.4).
-pub fn lint(_model: &Model) -> Vec<Finding> {
-    Vec::new()
-}
+impl Model {
+    /// The processes, in document order.
+    pub(crate) fn processes(&self) -> impl Iterator<Item = &Xml> {
+        self.root.each("process")
+    }
 
-/// Compiles the one executable process of a model.
-///
-/// # Errors
-/// Everything that is wrong, each with its line.
-pub fn compile(_model: &Model, _options: &CompileOptions) -> Result<Definition, CompileErrors> {
-    Err(CompileErrors(Vec::new()))
+    /// Ids of the processes, in document order.
+    pub fn process_ids(&self) -> Vec<&str> {
+        self.processes().filter_map(|process| process.attribute("id")).collect()
+    }
+
+    /// A root element such as a message or an error, by kind and id. References may be written as
+    /// qualified names; prefixes do not count.
+    pub(crate) fn definition(&self, kind: &str, reference: &str) -> Option<&Xml> {
+        let local = reference.rsplit(':').next().unwrap_or(reference);
+        let has = |element: &&Xml, id: &str| element.attribute("id") == Some(id);
+        let mut found = None;
+        for element in self.root.children.iter().filter(|e| e.space == Space::Bpmn && e.name == kind) {
+            if has(&element, reference) || has(&element, local) {
+                found = Some(element);
+                break;
+            }
+        }
+        found
+    }
 }
