@@ -1,0 +1,444 @@
+//! Queries: from parameter names and values to criteria, with every problem listed.
+use super::{
+    extract::{split_canonical, unversioned},
+    parameters::{Include, Parameter, ParameterKind, TypeSearch, search_of},
+};
+use crate::datetime::{self, DateTime, Precision};
+
+/// Longest value of a parameter, in bytes.
+const MAX_VALUE: usize = 4096;
+/// Most criteria, sort keys and includes of one query.
+const MAX_PARTS: usize = 100;
+
+/// A suffix of a parameter name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Modifier {
+    /// No suffix.
+    None,
+    /// `:exact`
+    Exact,
+    /// `:contains`
+    Contains,
+    /// `:below`
+    Below,
+    /// `:not`
+    Not,
+    /// `:identifier`
+    Identifier,
+}
+
+/// What a token search asks of the system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SystemTest {
+    /// `code`: any system or none.
+    Any,
+    /// `|code`: none.
+    None,
+    /// `system|code`
+    Is(String),
+}
+
+/// Comparison of a date parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the prefixes of FHIR search")]
+pub enum Comparison {
+    Eq,
+    Ne,
+    Gt,
+    Lt,
+    Ge,
+    Le,
+}
+
+/// What a value must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Test {
+    /// Token or identifier; `code` absent: any value of the system.
+    Token {
+        /// System.
+        system: SystemTest,
+        /// Code.
+        code: Option<String>,
+    },
+    /// Text.
+    Text(String),
+    /// URI; with a version only that one.
+    Uri {
+        /// Without version.
+        uri: String,
+        /// Version.
+        version: Option<String>,
+    },
+    /// Any of these references: `Type/id` or absolute URL.
+    References(Vec<String>),
+    /// Span of milliseconds with its comparison.
+    Date {
+        /// How it is compared.
+        comparison: Comparison,
+        /// First millisecond of the value asked for.
+        low: i64,
+        /// Last millisecond of the value asked for.
+        high: i64,
+    },
+    /// Logical id.
+    Id(String),
+}
+
+/// One condition. All conditions of a query must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Criterion {
+    /// The parameter.
+    pub parameter: &'static Parameter,
+    /// Its modifier.
+    pub modifier: Modifier,
+    /// The test.
+    pub test: Test,
+}
+
+/// One sort key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sort {
+    /// The parameter.
+    pub parameter: &'static Parameter,
+    /// `-`
+    pub descending: bool,
+}
+
+/// `_summary`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the codes of FHIR")]
+pub enum Summary {
+    True,
+    Text,
+    Data,
+    Count,
+    False,
+}
+
+/// What is wrong with a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// No such parameter or modifier.
+    UnsupportedParameter,
+    /// Given more often than it can be.
+    UnsupportedNumberOfValues,
+    /// The value cannot be read.
+    UnparsableValue,
+}
+
+/// A parameter that was not understood: an error in strict, a warning in lenient handling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Parameter name as given.
+    pub parameter: String,
+    /// What is wrong.
+    pub kind: ProblemKind,
+    /// Why.
+    pub message: String,
+    /// Value as given.
+    pub value: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match self.kind {
+            ProblemKind::UnsupportedParameter => "UNSUPPORTED_PARAMETER",
+            ProblemKind::UnsupportedNumberOfValues => "UNSUPPORTED_NUMBER_OF_VALUES",
+            ProblemKind::UnparsableValue => "UNPARSABLE_VALUE",
+        };
+        write!(
+            f,
+            "parameter: {}, error: {kind}, message: {}, value: {}",
+            self.parameter, self.message, self.value
+        )
+    }
+}
+
+/// A search as far as it was understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Type that is searched.
+    pub resource_type: &'static str,
+    /// Conditions.
+    pub criteria: Vec<Criterion>,
+    /// Sort keys, most significant first.
+    pub sort: Vec<Sort>,
+    /// Includes.
+    pub includes: Vec<Include>,
+    /// Reverse includes.
+    pub rev_includes: Vec<Include>,
+    /// `_count`; `None` where absent or not an integer.
+    pub count: Option<i64>,
+    /// `_page`, from 1; `None` where absent or not an integer.
+    pub page: Option<i64>,
+    /// `_summary`
+    pub summary: Option<Summary>,
+    /// What was understood, in the order links use, without `_count` and `_page`.
+    pub understood: Vec<(String, String)>,
+    /// What was not.
+    pub problems: Vec<Problem>,
+}
+
+/// Parameters that conditional interactions ignore (fhir-endpoint contract 1.7).
+const IGNORED_IN_CONDITIONS: [&str; 8] =
+    ["_sort", "_include", "_revinclude", "_page", "_count", "_format", "_pretty", "_summary"];
+
+/// Reads the conditions of a conditional interaction or Subscription; every problem is an error there.
+/// `None` for types that are not served.
+pub fn parse_criteria(
+    resource_type: &str,
+    parameters: &[(String, String)],
+) -> Option<Result<Vec<Criterion>, Vec<Problem>>> {
+    let kept: Vec<(String, String)> = parameters
+        .iter()
+        .filter(|(name, _)| !IGNORED_IN_CONDITIONS.contains(&name.as_str()))
+        .cloned()
+        .collect();
+    let query = parse_query(resource_type, &kept)?;
+    Some(if query.problems.is_empty() { Ok(query.criteria) } else { Err(query.problems) })
+}
+
+/// Reads a query. `None` for types that are not served.
+pub fn parse_query(resource_type: &str, parameters: &[(String, String)]) -> Option<Query> {
+    let row = search_of(resource_type)?;
+    let mut reader = Reader {
+        row,
+        query: Query {
+            resource_type: row.resource_type,
+            criteria: Vec::new(),
+            sort: Vec::new(),
+            includes: Vec::new(),
+            rev_includes: Vec::new(),
+            count: None,
+            page: None,
+            summary: None,
+            understood: Vec::new(),
+            problems: Vec::new(),
+        },
+    };
+    let mut links = Links::default();
+    for (position, (name, value)) in parameters.iter().enumerate() {
+        if position >= MAX_PARTS || value.len() > MAX_VALUE {
+            reader.problem(name, ProblemKind::UnsupportedNumberOfValues, "too many or too long values", "");
+            break;
+        }
+        reader.parameter(name, value, &mut links);
+    }
+    let mut query = reader.query;
+    query.understood = links.ordered();
+    Some(query)
+}
+
+/// Understood parameters in groups, because links order them (contract 1.10).
+#[derive(Default)]
+struct Links {
+    search: Vec<(String, String)>,
+    control: [Vec<(String, String)>; 6],
+}
+
+const CONTROL: [&str; 6] = ["_sort", "_include", "_revinclude", "_format", "_pretty", "_summary"];
+
+impl Links {
+    fn keep(&mut self, name: &str, value: &str) {
+        let pair = (name.to_owned(), value.to_owned());
+        match CONTROL.iter().position(|control| *control == name) {
+            Some(group) => self.control[group].push(pair),
+            None => self.search.push(pair),
+        }
+    }
+
+    fn ordered(mut self) -> Vec<(String, String)> {
+        self.search.sort_by(|left, right| left.0.cmp(&right.0));
+        self.search.extend(self.control.into_iter().flatten());
+        self.search
+    }
+}
+
+struct Reader {
+    row: &'static TypeSearch,
+    query: Query,
+}
+
+impl Reader {
+    fn problem(&mut self, parameter: &str, kind: ProblemKind, message: &str, value: &str) {
+        self.query.problems.push(Problem {
+            parameter: parameter.to_owned(),
+            kind,
+            message: message.to_owned(),
+            value: value.to_owned(),
+        });
+    }
+
+    fn parameter(&mut self, name: &str, value: &str, links: &mut Links) {
+        let problems = self.query.problems.len();
+        match name {
+            "_count" => return self.query.count = value.trim().parse().ok(),
+            "_page" => return self.query.page = value.trim().parse().ok(),
+            "_format" | "_pretty" => {}
+            "_summary" => {
+                self.query.summary = match value {
+                    "true" => Some(Summary::True),
+                    "text" => Some(Summary::Text),
+                    "data" => Some(Summary::Data),
+                    "count" => Some(Summary::Count),
+                    "false" => Some(Summary::False),
+                    // Other values are ignored, also in strict handling (contract 1.2).
+                    _ => return,
+                };
+            }
+            "_sort" if !self.query.sort.is_empty() => {
+                self.problem(name, ProblemKind::UnsupportedNumberOfValues, "given more than once", value);
+            }
+            "_sort" => self.sort(value),
+            "_include" => self.include(name, value, false),
+            "_revinclude" => self.include(name, value, true),
+            _ => self.criterion(name, value),
+        }
+        if self.query.problems.len() == problems {
+            links.keep(name, value);
+        }
+    }
+
+    fn sort(&mut self, value: &str) {
+        for key in value.split(',').map(str::trim).filter(|key| !key.is_empty()).take(MAX_PARTS) {
+            let (name, descending) = match key.strip_prefix('-') {
+                Some(name) => (name, true),
+                None => (key, false),
+            };
+            match self.row.parameter(name) {
+                Some(parameter) => self.query.sort.push(Sort { parameter, descending }),
+                None => self.problem("_sort", ProblemKind::UnparsableValue, "no such sort parameter", key),
+            }
+        }
+    }
+
+    fn include(&mut self, name: &str, value: &str, reverse: bool) {
+        let offered = if reverse { self.row.rev_includes } else { self.row.includes };
+        let mut parts = value.split(':');
+        let (source, parameter, target) = (parts.next(), parts.next(), parts.next());
+        let found = offered.iter().find(|include| {
+            let target_fits = match target {
+                Some(target) => include.targets.contains(&target),
+                None => !include.target_required,
+            };
+            Some(include.source) == source && Some(include.parameter) == parameter && target_fits
+        });
+        match found {
+            Some(include) if parts.next().is_none() => {
+                if reverse {
+                    self.query.rev_includes.push(*include);
+                } else {
+                    self.query.includes.push(*include);
+                }
+            }
+            _ => self.problem(name, ProblemKind::UnparsableValue, "no such include", value),
+        }
+    }
+
+    fn criterion(&mut self, name: &str, value: &str) {
+        let (base, suffix) = match name.split_once(':') {
+            Some((base, suffix)) => (base, Some(suffix)),
+            None => (name, None),
+        };
+        let Some(parameter) = self.row.parameter(base) else {
+            return self.problem(name, ProblemKind::UnsupportedParameter, "no such parameter", value);
+        };
+        let Some(modifier) = modifier(parameter, suffix) else {
+            return self.problem(name, ProblemKind::UnsupportedParameter, "no such modifier", value);
+        };
+        match test(parameter, modifier, value) {
+            Some(test) => self.query.criteria.push(Criterion { parameter, modifier, test }),
+            None => self.problem(name, ProblemKind::UnparsableValue, "value cannot be read", value),
+        }
+    }
+}
+
+fn modifier(parameter: &Parameter, suffix: Option<&str>) -> Option<Modifier> {
+    let Some(suffix) = suffix else { return Some(Modifier::None) };
+    match (parameter.kind, suffix) {
+        (ParameterKind::Token, "not") if parameter.name != "_id" => Some(Modifier::Not),
+        (ParameterKind::String, "exact") => Some(Modifier::Exact),
+        (ParameterKind::String, "contains") => Some(Modifier::Contains),
+        (ParameterKind::Uri, "below") => Some(Modifier::Below),
+        (ParameterKind::Reference, "identifier") => Some(Modifier::Identifier),
+        _ => None,
+    }
+}
+
+fn test(parameter: &Parameter, modifier: Modifier, value: &str) -> Option<Test> {
+    if value.is_empty() {
+        return None;
+    }
+    match parameter.kind {
+        ParameterKind::Token if parameter.name == "_id" => {
+            is_uuid(value).then(|| Test::Id(value.to_lowercase()))
+        }
+        ParameterKind::Token if parameter.paths == ["active"] => {
+            matches!(value, "true" | "false").then(|| token(value))
+        }
+        ParameterKind::Token => Some(token(value)),
+        ParameterKind::String => Some(Test::Text(value.to_owned())),
+        ParameterKind::Uri => {
+            let (uri, version) = split_canonical(value);
+            // A bare id is no canonical (contract 2, depends-on).
+            let readable = parameter.name != "depends-on" || uri.contains(':');
+            readable.then(|| Test::Uri { uri: uri.to_owned(), version: version.map(str::to_owned) })
+        }
+        ParameterKind::Reference if modifier == Modifier::Identifier => Some(token(value)),
+        ParameterKind::Reference => references(parameter, value),
+        ParameterKind::Date => date(value),
+    }
+}
+
+fn token(value: &str) -> Test {
+    match value.split_once('|') {
+        None => Test::Token { system: SystemTest::Any, code: Some(value.to_owned()) },
+        Some((system, code)) => Test::Token {
+            system: if system.is_empty() { SystemTest::None } else { SystemTest::Is(system.to_owned()) },
+            code: (!code.is_empty()).then(|| code.to_owned()),
+        },
+    }
+}
+
+fn references(parameter: &Parameter, value: &str) -> Option<Test> {
+    let value = unversioned(value);
+    if is_uuid(value) {
+        return Some(Test::References(
+            parameter.targets.iter().map(|target| format!("{target}/{value}")).collect(),
+        ));
+    }
+    let absolute = value.contains("://");
+    let relative =
+        value.split_once('/').is_some_and(|(ty, id)| parameter.targets.contains(&ty) && is_uuid(id));
+    (absolute || relative).then(|| Test::References(vec![value.to_owned()]))
+}
+
+fn date(value: &str) -> Option<Test> {
+    let (comparison, text) = match value.get(..2) {
+        Some("eq") => (Comparison::Eq, &value[2..]),
+        Some("ne") => (Comparison::Ne, &value[2..]),
+        Some("gt") => (Comparison::Gt, &value[2..]),
+        Some("lt") => (Comparison::Lt, &value[2..]),
+        Some("ge") => (Comparison::Ge, &value[2..]),
+        Some("le") => (Comparison::Le, &value[2..]),
+        _ => (Comparison::Eq, value),
+    };
+    // A `+` of a zone that was not escaped arrives as a blank.
+    let text = text.trim().replace(' ', "+");
+    let parsed = DateTime::parse(&text)?;
+    let coarse = matches!(parsed.precision(), Precision::Year | Precision::Month);
+    if coarse && comparison != Comparison::Eq {
+        return None;
+    }
+    let datetime::Range { low, high } = parsed.range();
+    Some(Test::Date { comparison, low, high })
+}
+
+/// Whether a text is a UUID in its usual form.
+pub(super) fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(index, byte)| match index {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
