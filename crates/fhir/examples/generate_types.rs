@@ -3,6 +3,7 @@
 //! `cargo run -p fhir --example generate_types -- <folder> <output>`, where `<folder>` is the
 //! unpacked jar named in `crates/fhir/table/README.md`. The output format is described in
 //! `crates/fhir/src/types/load.rs`.
+#![allow(clippy::expect_used, reason = "a tool of developers, which stops at the first surprise")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -201,23 +201,24 @@ fn decimal(text: &str) -> Option<String> {
     Some(result)
 }
 
-/// Base64 of the standard alphabet with white space removed and padding added where it is missing.
+/// Base64 of the standard alphabet with white space removed and padding put right.
 fn base64(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
     let mut text = text;
     if text.bytes().any(|byte| byte.is_ascii_whitespace()) {
         text = Cow::Owned(text.chars().filter(|character| !character.is_ascii_whitespace()).collect());
     }
-    let data = text.trim_end_matches('=');
-    let padding = text.len() - data.len();
-    let valid = data.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/')
-        && data.len() % 4 != 1
-        && (padding == 0 || (padding <= 2 && text.len() % 4 == 0));
+    let data = text.trim_end_matches('=').len();
+    let valid = text[..data].bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/')
+        && data % 4 != 1
+        && text.len() - data <= 2;
     if !valid {
         return None;
     }
-    let missing = (4 - text.len() % 4) % 4;
-    if missing > 0 {
-        text.to_mut().push_str(&"="[..1].repeat(missing));
+    let padding = (4 - data % 4) % 4;
+    if text.len() != data + padding {
+        let text = text.to_mut();
+        text.truncate(data);
+        text.push_str(&"=="[..padding]);
     }
     Some(text)
 }
@@ -253,7 +254,8 @@ mod tests {
             (DateTime, "2024-02-01T10:00:00", Ok("2024-02-01T10:00:00")),
             (Base64Binary, " QU\nJD ", Ok("QUJD")),
             (Base64Binary, "QUI", Ok("QUI=")),
-            (Base64Binary, "QQ=", Err(Invalid)),
+            (Base64Binary, "QQ=", Ok("QQ==")),
+            (Base64Binary, "QQ===", Err(Invalid)),
             (Base64Binary, "Q", Err(Invalid)),
             (Base64Binary, "Q=A=", Err(Invalid)),
             (Code, "a b", Ok("a b")),

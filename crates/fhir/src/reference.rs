@@ -187,11 +187,7 @@ fn collect<'a>(
                     collect(inner, child, path, found);
                 }
             }
-            Content::Primitive(_) => {
-                if let Some(inner) = types::definition("Element") {
-                    collect(inner, child, path, found);
-                }
-            }
+            Content::Primitive(_) => collect(types::element(), child, path, found),
             Content::Resource => {}
         }
         path.pop();
@@ -215,7 +211,7 @@ fn walk_mut(
         let inner = match member.content {
             Content::Complex(index) => Some(types::by_index(index)),
             Content::Resource => child.resource_type().and_then(types::resource),
-            Content::Primitive(_) => types::definition("Element"),
+            Content::Primitive(_) => Some(types::element()),
         };
         if let Some(inner) = inner {
             if inner.path() == "Reference" {

@@ -198,9 +198,9 @@ impl Reader {
         if let Some(text) = self.text(member, primitive, value)? {
             element.set_boxed_value(text);
         }
-        if let (Value::Object(members), Some(definition)) = (companion, types::definition("Element")) {
+        if let Value::Object(members) = companion {
             self.position.enter(member.name)?;
-            self.members(definition, members, &mut element)?;
+            self.members(types::element(), members, &mut element)?;
             self.position.leave();
         }
         children.push(member, element);

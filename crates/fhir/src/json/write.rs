@@ -97,9 +97,7 @@ fn primitives(member: &Member, elements: &[(&'static Member, &Element)], out: &m
         list(member, elements, out, |element, out| {
             if has_more(element) {
                 out.push('{');
-                if let Some(definition) = types::definition("Element") {
-                    members(definition, element, out);
-                }
+                members(types::element(), element, out);
                 out.push('}');
             } else {
                 out.push_str("null");

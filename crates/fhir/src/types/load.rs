@@ -73,7 +73,8 @@ fn parse(text: &'static str) -> Option<Table> {
         names.extend(members.iter().map(|member| member.name));
         definition.members = members;
     }
-    Some(Table { types, by_path, names })
+    let element = *by_path.get("Element")?;
+    Some(Table { types, by_path, names, element })
 }
 
 fn element(mut columns: std::str::Split<'static, char>) -> Option<ElementDefinition> {

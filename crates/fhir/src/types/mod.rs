@@ -106,6 +106,7 @@ struct Table {
     types: Vec<TypeDefinition>,
     by_path: HashMap<&'static str, TypeIndex>,
     names: HashSet<&'static str>,
+    element: TypeIndex,
 }
 
 impl TypeDefinition {
@@ -148,6 +149,11 @@ pub fn definition(path: &str) -> Option<&'static TypeDefinition> {
 /// The type with this index.
 pub fn by_index(index: TypeIndex) -> &'static TypeDefinition {
     &TABLE.types[usize::from(index.0)]
+}
+
+/// The type `Element`: what a primitive has beside its value, an id and extensions.
+pub fn element() -> &'static TypeDefinition {
+    by_index(TABLE.element)
 }
 
 /// The concrete resource type of this name.

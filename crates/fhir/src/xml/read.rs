@@ -65,6 +65,14 @@ enum Token<'a> {
     Eof,
 }
 
+/// The attributes that FHIR knows.
+#[derive(Default)]
+struct Attributes<'a> {
+    id: Option<Cow<'a, str>>,
+    value: Option<Cow<'a, str>>,
+    url: Option<Cow<'a, str>>,
+}
+
 struct Reader<'a> {
     reader: NsReader<&'a [u8]>,
     source: &'a str,
@@ -119,26 +127,26 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The value of an attribute without prefix.
-    fn attribute<'s>(
-        &self,
-        start: &'s BytesStart<'_>,
-        name: &str,
-    ) -> Result<Option<Cow<'s, str>>, ParseError> {
-        let mut found = None;
+    /// Reads the attributes of a start tag and keeps those that FHIR knows; none of them has a prefix.
+    fn attributes<'s>(&self, start: &'s BytesStart<'_>) -> Result<Attributes<'s>, ParseError> {
+        let mut known = Attributes::default();
         for attribute in start.attributes() {
             let attribute = attribute.map_err(|_| self.error("broken attributes"))?;
             if attribute.value.contains('<') {
                 return Err(self.error("'<' in an attribute"));
             }
-            if attribute.key.as_ref() == name {
-                let value = attribute
-                    .normalized_value(XmlVersion::Explicit1_0)
-                    .map_err(|_| self.error("an unknown entity in an attribute"))?;
-                found = Some(value);
-            }
+            let slot = match attribute.key.as_ref() {
+                "id" => &mut known.id,
+                "value" => &mut known.value,
+                "url" => &mut known.url,
+                _ => continue,
+            };
+            let value = attribute
+                .normalized_value(XmlVersion::Explicit1_0)
+                .map_err(|_| self.error("an unknown entity in an attribute"))?;
+            *slot = Some(value);
         }
-        Ok(found)
+        Ok(known)
     }
 
     /// Reads a resource whose start has been read; `member` is what holds it, `None` for the root.
@@ -151,7 +159,7 @@ impl<'a> Reader<'a> {
             .ok_or_else(|| ParseError::UnknownType { path: self.position.path() })?;
         let name = member.map_or(definition.path(), |member| member.name);
         let mut element = Element::holding(Cow::Borrowed(name), Cow::Borrowed(definition.path()));
-        self.attribute(start, "id")?;
+        self.attributes(start)?;
         self.position.enter(name)?;
         self.members(definition, Children::new(definition), &mut element)?;
         self.position.leave();
@@ -202,15 +210,11 @@ impl<'a> Reader<'a> {
                 return Ok(());
             }
             Content::Primitive(primitive) => {
-                if let Some(id) = self.attribute(start, "id")? {
-                    element.set_id_attr(Some(&id));
-                }
-                let value = self.attribute(start, "value")?;
-                if let Some(definition) = types::definition("Element") {
-                    self.members(definition, Children::new(definition), &mut element)?;
-                }
+                let attributes = self.attributes(start)?;
+                self.set_id(&attributes, &mut element)?;
+                self.members(types::element(), Children::new(types::element()), &mut element)?;
                 self.position.leave();
-                if let Some(value) = value
+                if let Some(value) = attributes.value
                     && let Some(value) = member.accept(primitive, value, &self.position)?
                 {
                     element.set_boxed_value(value);
@@ -220,13 +224,12 @@ impl<'a> Reader<'a> {
             }
             Content::Complex(index) => {
                 let definition = types::by_index(index);
-                if let Some(id) = self.attribute(start, "id")?.filter(|id| !id.is_empty()) {
-                    element.set_id_attr(Some(&id));
-                }
+                let attributes = self.attributes(start)?;
+                self.set_id(&attributes, &mut element)?;
                 let mut inner = Children::new(definition);
-                if let Some(url) = definition.member("url").filter(|url| url.attribute)
-                    && let Some(value) = self.attribute(start, "url")?
-                    && let Some(value) = url.accept(Primitive::Uri, value, &self.position)?
+                if let Some(text) = attributes.url
+                    && let Some(url) = definition.member("url").filter(|url| url.attribute)
+                    && let Some(value) = url.accept(Primitive::Uri, text, &self.position)?
                 {
                     let mut child = Element::named(Cow::Borrowed(url.name));
                     child.set_boxed_value(value);
@@ -255,6 +258,16 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    fn set_id(&self, attributes: &Attributes<'_>, element: &mut Element) -> Result<(), ParseError> {
+        if let Some(id) = &attributes.id {
+            let invalid =
+                |_| ParseError::InvalidValue { path: self.position.path_of("id"), expected: "string" };
+            let id = Primitive::String.accept(Cow::Borrowed(id)).map_err(invalid)?;
+            element.set_id_attr(id.as_deref());
+        }
+        Ok(())
+    }
+
     /// Reads a narrative from its source, which starts with the start tag just read.
     fn narrative(
         &mut self,
@@ -269,12 +282,12 @@ impl<'a> Reader<'a> {
 
     /// Skips the rest of an element.
     fn skip(&mut self, start: &BytesStart<'_>) -> Result<(), ParseError> {
-        self.attribute(start, "")?;
+        self.attributes(start)?;
         let mut depth = 1usize;
         while depth > 0 {
             match self.next()? {
                 Token::Start(start) => {
-                    self.attribute(&start, "")?;
+                    self.attributes(&start)?;
                     depth += 1;
                 }
                 Token::End => depth -= 1,

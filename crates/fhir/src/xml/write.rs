@@ -66,20 +66,19 @@ fn primitive(element: &Element, name: &str, out: &mut String) {
     // HAPI writes the id first; readers do not care.
     attribute("id", element.id_attr(), out);
     attribute("value", element.value(), out);
-    match types::definition("Element") {
-        Some(definition) if !element.children().is_empty() => {
-            out.push('>');
-            for (member, child) in ordered(definition, element) {
-                if let Content::Complex(index) = member.content {
-                    out.push('<');
-                    out.push_str(member.name);
-                    content(types::by_index(index), child, member.name, out);
-                }
-            }
-            close(name, out);
-        }
-        _ => out.push_str("/>"),
+    if element.children().is_empty() {
+        out.push_str("/>");
+        return;
     }
+    out.push('>');
+    for (member, child) in ordered(types::element(), element) {
+        if let Content::Complex(index) = member.content {
+            out.push('<');
+            out.push_str(member.name);
+            content(types::by_index(index), child, member.name, out);
+        }
+    }
+    close(name, out);
 }
 
 fn close(name: &str, out: &mut String) {
