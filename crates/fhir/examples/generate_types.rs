@@ -13,7 +13,8 @@ use std::path::Path;
 use quick_xml::XmlVersion;
 use quick_xml::events::Event;
 
-/// Value sets that list all resource or data types: the public implementation reads these codes as free codes.
+/// Value sets that list all resource or data types: the public implementation reads these codes as free
+/// codes.
 const NOT_ENUMERATED: [&str; 4] = [
     "http://hl7.org/fhir/ValueSet/resource-types",
     "http://hl7.org/fhir/ValueSet/all-types",

@@ -6,7 +6,8 @@
 //! accepted), writing is always in the order of the definitions.
 //!
 //! Invariants: everything here is a pure function of its arguments. The crate knows no HTTP, no SQL,
-//! no NATS, opens no file and reads no configuration.
+//! no NATS, opens no file and reads no configuration; only the vector runner in [`vectors`] reads
+//! the files it is pointed at.
 //! Nothing panics on any input, and no error text contains a value of a resource.
 #![forbid(unsafe_code)]
 
@@ -91,7 +92,8 @@ pub fn fragment_from_json(json: &[u8], type_path: &str) -> Result<Element, Parse
     json::read_fragment(json, type_path, &Limits::default())
 }
 
-/// Writes a part of a resource, of the type `type_path`, as a JSON object. Nothing is written for children the
+/// Writes a part of a resource, of the type `type_path`, as a JSON object. Nothing is written for
+/// children the
 /// type does not know.
 pub fn fragment_to_json(element: &Element, type_path: &str) -> Vec<u8> {
     json::write_fragment(element, type_path)

@@ -11,12 +11,17 @@ pub const MAX_DEPTH: usize = 100;
 /// some hundred megabytes whatever the input repeats.
 pub const MAX_ELEMENTS: usize = 2_000_000;
 
+/// Most attributes of one XML element, namespace declarations included. Every attribute is compared
+/// with those
+/// before it, and every prefix is looked up in all declarations in scope, so both must stay few.
+pub(crate) const MAX_ATTRIBUTES: usize = 64;
+
 /// Limits for reading one document.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Most bytes.
     pub max_bytes: usize,
-    /// Deepest nesting of elements.
+    /// Deepest nesting of elements; in XML also below unknown elements and in narratives.
     pub max_depth: usize,
     /// Most elements (JSON: values).
     pub max_elements: usize,

@@ -222,7 +222,8 @@ fn walk_mut(
     }
 }
 
-/// Removes `reference` from every Reference that also has an `identifier`: on every output peers see the logical form
+/// Removes `reference` from every Reference that also has an `identifier`: on every output peers see
+/// the logical form
 /// they sent, whatever the server has resolved (contract `fhir-endpoint.md` section 5.5).
 pub fn clean(resource: &mut Resource) {
     for_each_mut(resource, &mut |reference| {

@@ -217,7 +217,8 @@ fn parameters<'a>(resource: &'a Resource, name: &str, system: &str, code: &str) 
     found
 }
 
-/// An input or output (`name`) with a type of one coding; `value` is named after its type, for example `valueString`.
+/// An input or output (`name`) with a type of one coding; `value` is named after its type, for example
+/// `valueString`.
 pub fn parameter(name: &str, system: &str, version: Option<&str>, code: &str, value: Element) -> Element {
     let mut coding = Element::new("coding").with_text("system", system);
     if let Some(version) = version {

@@ -11,6 +11,7 @@ use quick_xml::events::attributes::Attribute;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::reader::Reader;
 
+use crate::limits::MAX_ATTRIBUTES;
 use crate::primitive::{Invalid, is_character};
 use crate::xml::escape;
 
@@ -168,7 +169,10 @@ fn position(reader: &Reader<&[u8]>) -> usize {
 }
 
 fn attributes<'a>(start: &'a BytesStart<'_>) -> impl Iterator<Item = Result<Attribute<'a>, Invalid>> {
-    start.attributes().map(|attribute| attribute.map_err(|_| Invalid))
+    start.attributes().enumerate().map(|(index, attribute)| match attribute {
+        Ok(attribute) if index < MAX_ATTRIBUTES => Ok(attribute),
+        _ => Err(Invalid),
+    })
 }
 
 fn value<'a>(attribute: &Attribute<'a>) -> Result<Cow<'a, str>, Invalid> {

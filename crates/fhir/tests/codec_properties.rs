@@ -2,7 +2,7 @@
 
 use fhir::primitive::Primitive;
 use fhir::types::{self, Content, Kind, TypeDefinition};
-use fhir::{Element, Format, Resource, fragment_from_json, parse, write};
+use fhir::{Element, Format, Limits, Resource, fragment_from_json, parse, parse_with, write};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -42,7 +42,7 @@ impl Maker<'_> {
                 Some(prefix) => format!("{prefix}{}{}", code[..1].to_uppercase(), &code[1..]),
                 None => definition_element.name.to_owned(),
             };
-            let member = definition.member(&name).expect("a member for every type");
+            let Some(member) = definition.member(&name) else { panic!("no member {name}") };
             let count = if member.repeats { 1 + self.number(3) } else { 1 };
             for _ in 0..count {
                 let child = match member.content {
@@ -187,8 +187,25 @@ fn limits_hold() {
     assert!(parse(item(90).as_bytes(), Format::Xml).is_ok());
     assert!(parse(item(100).as_bytes(), Format::Xml).is_err());
     assert!(parse(item(100_000).as_bytes(), Format::Xml).is_err());
-    let unknown = format!("<Task>{}{}</Task>", "<x>".repeat(50_000), "</x>".repeat(50_000));
-    assert!(parse(unknown.as_bytes(), Format::Xml).is_ok());
+    let unknown = |count: usize| format!("<Task>{}{}</Task>", "<x>".repeat(count), "</x>".repeat(count));
+    assert!(parse(unknown(90).as_bytes(), Format::Xml).is_ok());
+    assert!(parse(unknown(100_000).as_bytes(), Format::Xml).is_err());
+    // Many attributes and many elements take time in proportion to their number, or are refused.
+    let attributes: String = (0..200_000).map(|i| format!(" xmlns:a{i}=\"u\"")).collect();
+    assert!(parse(format!("<Task{attributes}/>").as_bytes(), Format::Xml).is_err());
+    let div = format!(
+        "{{\"resourceType\":\"Patient\",\"text\":{{\"div\":\"<div{}/>\"}}}}",
+        attributes.replace('"', "'")
+    );
+    assert!(parse(div.as_bytes(), Format::Json).is_err());
+    let small = Limits { max_bytes: 40, max_elements: 3, ..Limits::default() };
+    for (json, accepted) in [
+        ("{\"resourceType\":\"Task\",\"id\":\"1\"}", true),
+        ("{\"resourceType\":\"Task\",\"id\":\"1\",\"a\":1}", false),
+        ("{\"resourceType\":\"Task\"}                    ", false),
+    ] {
+        assert_eq!(parse_with(json.as_bytes(), Format::Json, &small).is_ok(), accepted, "{json}");
+    }
 }
 
 #[test]

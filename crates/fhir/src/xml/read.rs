@@ -13,7 +13,7 @@ use quick_xml::reader::NsReader;
 use crate::assemble::{Children, Position};
 use crate::element::Element;
 use crate::error::ParseError;
-use crate::limits::Limits;
+use crate::limits::{Limits, MAX_ATTRIBUTES};
 use crate::primitive::Primitive;
 use crate::resource::Resource;
 use crate::types::{self, Content, Member, TypeDefinition};
@@ -31,6 +31,7 @@ pub(crate) fn read_resource(bytes: &[u8], limits: &Limits) -> Result<Resource, P
         start: 0,
         elements: 0,
         max_elements: limits.max_elements,
+        max_depth: limits.max_depth,
         position: Position::new(limits),
     };
     let root = loop {
@@ -80,6 +81,7 @@ struct Reader<'a> {
     start: usize,
     elements: usize,
     max_elements: usize,
+    max_depth: usize,
     position: Position,
 }
 
@@ -130,7 +132,10 @@ impl<'a> Reader<'a> {
     /// Reads the attributes of a start tag and keeps those that FHIR knows; none of them has a prefix.
     fn attributes<'s>(&self, start: &'s BytesStart<'_>) -> Result<Attributes<'s>, ParseError> {
         let mut known = Attributes::default();
-        for attribute in start.attributes() {
+        for (index, attribute) in start.attributes().enumerate() {
+            if index >= MAX_ATTRIBUTES {
+                return Err(ParseError::LimitExceeded { what: "attributes", allowed: MAX_ATTRIBUTES });
+            }
             let attribute = attribute.map_err(|_| self.error("broken attributes"))?;
             if attribute.value.contains('<') {
                 return Err(self.error("'<' in an attribute"));
@@ -238,6 +243,7 @@ impl<'a> Reader<'a> {
                 self.members(definition, inner, &mut element)?;
             }
             Content::Resource => {
+                self.attributes(start)?;
                 let mut held = None;
                 loop {
                     match self.next()? {
@@ -287,6 +293,9 @@ impl<'a> Reader<'a> {
         while depth > 0 {
             match self.next()? {
                 Token::Start(start) => {
+                    if depth >= self.max_depth {
+                        return Err(ParseError::LimitExceeded { what: "levels", allowed: self.max_depth });
+                    }
                     self.attributes(&start)?;
                     depth += 1;
                 }
