@@ -180,7 +180,7 @@ pub fn now_millis() -> i64 {
         .unwrap_or(0)
 }
 
-/// The machine's clock as [`format`] writes it.
+/// The machine's clock as [`format()`] writes it.
 pub fn now() -> String {
     format(now_millis())
 }
