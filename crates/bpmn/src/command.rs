@@ -21,7 +21,7 @@ pub enum Command {
     Message {
         /// The subscription.
         subscription: Uuid,
-        /// Variables, set at the instance.
+        /// Set in the nearest scope that has the name, else at the instance.
         variables: Variables,
         /// Where the message came from; kept at the scope until an end event completes it.
         source: Option<String>,
@@ -61,7 +61,7 @@ pub enum Command {
     Signal {
         /// The subscription.
         subscription: Uuid,
-        /// Variables, set at the instance.
+        /// Set in the nearest scope that has the name, else at the instance.
         variables: Variables,
     },
     /// A user task is completed.
@@ -70,7 +70,7 @@ pub enum Command {
         task: Uuid,
         /// Set in the nearest scope that has the name, else at the instance.
         variables: Variables,
-        /// Where the completion came from.
+        /// Where the completion came from. Not kept: no end event completes it.
         source: Option<String>,
     },
     /// Sets variables at the instance.

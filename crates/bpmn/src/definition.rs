@@ -376,7 +376,6 @@ impl Element {
     pub(crate) fn type_name(&self) -> &'static str {
         match &self.kind {
             Kind::Process => "process",
-            Kind::SubProcess { by_event: true, .. } => "eventSubProcess",
             Kind::SubProcess { transaction: true, .. } => "transaction",
             Kind::SubProcess { .. } => "subProcess",
             Kind::Start(catch, _) => match catch {

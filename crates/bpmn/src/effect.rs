@@ -6,7 +6,9 @@ use uuid::Uuid;
 use crate::value::{Value, Variables};
 
 /// One consequence of a step. The caller carries all of them out in the transaction that stores the
-/// new state. Something created and removed within one step appears neither way.
+/// new state. Something created and removed within one step appears neither way. The job, timer,
+/// continuation or user task that the command named is used up without a cancel effect (except
+/// where [`Effect::UncaughtError`] names the job); a used subscription gets its `Unsubscribe`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Work for a worker; answered by `JobDone` or `JobBpmnError`.
@@ -76,8 +78,7 @@ pub enum Effect {
         /// Local variable `correlationKey` of the waiting execution, where it is set.
         correlation_key: Option<String>,
     },
-    /// The instance no longer waits for it. Not sent for the subscription that the command named
-    /// when its event used it up: then this is sent, too, so that rows can be deleted by effect alone.
+    /// The instance no longer waits for it, because it happened or for another reason.
     Unsubscribe {
         /// Subscription id.
         id: Uuid,

@@ -217,8 +217,8 @@ impl State {
         self.start_source.as_deref()
     }
 
-    /// Every source the state still knows: the start source, then those received and not completed.
-    /// After the end of the instance: the start source only.
+    /// Every source the state still knows: the start source, then those received and not completed
+    /// by an end event.
     pub fn sources(&self) -> Vec<&str> {
         let received = self.nodes.values().flat_map(|node| node.received.iter().map(String::as_str));
         self.start_source().into_iter().chain(received).collect()

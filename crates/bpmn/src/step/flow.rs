@@ -1,0 +1,348 @@
+//! How tokens enter, start and leave elements, and how scopes end (contract 7.3).
+use std::collections::BTreeMap;
+
+use super::{Outcome, Run, Work};
+use crate::definition::{Catch, ElementIx, FlowIx, Job, Kind, ListenerEvent, Throw};
+use crate::effect::{Effect, HistoryKind, JobKind, ListenerCall};
+use crate::expression::Template;
+use crate::state::{NodeId, ROOT, Status, Wait};
+use crate::value::{Value, Variables};
+
+impl<'d> Run<'d, '_, '_> {
+    /// A token arrives at an element.
+    pub(super) fn enter(&mut self, scope: NodeId, element: ElementIx) -> Outcome {
+        let definition = self.definition;
+        let entered = definition.element(element);
+        let node = self.new_node(scope, element, entered.multi.is_some());
+        if entered.async_before {
+            return self.wait_before(node, entered.retry_cycle.as_ref(), entered.exclusive);
+        }
+        self.start(node)
+    }
+
+    /// Stops in front of an activity until its continuation is due.
+    pub(super) fn wait_before(&mut self, node: NodeId, retry: Option<&Template>, exclusive: bool) -> Outcome {
+        let id = self.create_async(node, false, retry, exclusive)?;
+        self.with_node(node, |node| node.wait = Wait::AsyncBefore(id));
+        Ok(())
+    }
+
+    fn create_async(
+        &mut self,
+        node: NodeId,
+        after: bool,
+        retry: Option<&Template>,
+        exclusive: bool,
+    ) -> Outcome<uuid::Uuid> {
+        let retry_cycle = retry.map(|cycle| self.evaluate_text(node, cycle)).transpose()?;
+        let id = self.new_id();
+        let activity = self.element_of(node).id.clone();
+        self.effects.push(Effect::CreateAsyncJob { id, activity, after, retry_cycle, exclusive });
+        Ok(id)
+    }
+
+    pub(super) fn continue_async(&mut self, node: NodeId) -> Outcome {
+        match self.node(node).wait {
+            Wait::AsyncAfter(_, flow) => {
+                let parent = self.parent_of(node);
+                if self.node(parent).body {
+                    return self.instance_ended(node);
+                }
+                self.remove(node);
+                match flow {
+                    Some(flow) => self.take(parent, flow),
+                    None => return self.end_token(parent),
+                }
+            }
+            _ => self.work.push(Work::Start(node)),
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, scope: NodeId, flow: FlowIx) {
+        self.work.push(Work::Enter { scope, element: self.definition.flow(flow).target });
+    }
+
+    /// An activity instance starts: parameters, listeners, boundary events, then what it is for.
+    pub(super) fn start(&mut self, node: NodeId) -> Outcome {
+        self.with_node(node, |node| node.wait = Wait::Running);
+        if self.node(node).body {
+            return self.start_body(node);
+        }
+        self.apply_inputs(node)?;
+        self.history(HistoryKind::Start, node);
+        self.run_listeners(node, ListenerEvent::Start)?;
+        if self.element_of(node).multi.is_none() {
+            self.open_boundaries(node)?;
+        }
+        self.execute(node)
+    }
+
+    fn execute(&mut self, node: NodeId) -> Outcome {
+        let element = self.element_of(node);
+        match &element.kind {
+            Kind::Process | Kind::Call(_) => Ok(()),
+            Kind::Task | Kind::Start(..) | Kind::Boundary { .. } | Kind::Catch(Catch::Link(_)) => {
+                self.leave(node)
+            }
+            Kind::Job(kind, job) => self.job(node, *kind, job),
+            Kind::Evaluate { expression, result } => {
+                let value = self.evaluate(node, expression)?;
+                if let Some(name) = result {
+                    self.set(node, name, value);
+                }
+                self.leave(node)
+            }
+            Kind::Receive(name) => self.wait_for_message(node, name),
+            Kind::User { form_key, listeners } => {
+                let form_key = form_key.as_ref().map(|key| self.evaluate_text(node, key)).transpose()?;
+                let mut calls = Vec::new();
+                for listener in listeners {
+                    let fields = self.fields(node, &listener.fields)?;
+                    calls.push(ListenerCall { class: listener.class.clone(), fields });
+                }
+                let id = self.new_id();
+                let (activity, name) = (element.id.clone(), element.name.clone());
+                self.effects.push(Effect::CreateUserTask { id, activity, name, form_key, listeners: calls });
+                self.with_node(node, |node| node.wait = Wait::UserTask(id));
+                Ok(())
+            }
+            Kind::Catch(catch) => self.wait_for_event(node, catch),
+            Kind::Throw(throw) => self.throw(node, throw, JobKind::ThrowEvent),
+            Kind::End(throw) => self.throw(node, throw, JobKind::EndEvent),
+            Kind::Exclusive => self.leave(node),
+            Kind::Parallel => self.join_parallel(node),
+            Kind::Inclusive => self.join_inclusive(node),
+            Kind::EventBased => self.wait_at_event_gateway(node),
+            Kind::SubProcess { .. } => {
+                self.with_node(node, |node| node.wait = Wait::Scope);
+                self.open_event_subprocesses(node)?;
+                let starts = |ix: &&ElementIx| matches!(self.definition.element(**ix).kind, Kind::Start(..));
+                match element.children.iter().find(starts) {
+                    Some(start) => self.work.push(Work::Enter { scope: node, element: *start }),
+                    None => return Err(self.model_error(node, "the subprocess has no start event")),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn fields(&self, node: NodeId, fields: &[(String, Template)]) -> Outcome<BTreeMap<String, Value>> {
+        fields.iter().map(|(name, value)| Ok((name.clone(), self.evaluate(node, value)?))).collect()
+    }
+
+    fn job(&mut self, node: NodeId, kind: JobKind, job: &'d Job) -> Outcome {
+        if let Some(assignments) = &job.inline {
+            self.assign(node, assignments)?;
+            return self.job_done(node);
+        }
+        let element = self.element_of(node);
+        let fields = self.fields(node, &job.fields)?;
+        let retry_cycle =
+            element.retry_cycle.as_ref().map(|cycle| self.evaluate_text(node, cycle)).transpose()?;
+        let id = self.new_id();
+        self.effects.push(Effect::CreateJob {
+            id,
+            activity: element.id.clone(),
+            kind,
+            implementation: job.implementation.clone(),
+            fields,
+            retry_cycle,
+            exclusive: element.exclusive,
+        });
+        self.with_node(node, |node| node.wait = Wait::Job(id));
+        Ok(())
+    }
+
+    /// The job of an activity or event is done.
+    pub(super) fn job_done(&mut self, node: NodeId) -> Outcome {
+        match self.element_of(node).kind {
+            Kind::End(_) => self.end_event(node),
+            _ => self.leave(node),
+        }
+    }
+
+    fn throw(&mut self, node: NodeId, throw: &'d Throw, kind: JobKind) -> Outcome {
+        let done =
+            |run: &mut Self| if kind == JobKind::EndEvent { run.end_event(node) } else { run.leave(node) };
+        match throw {
+            Throw::None | Throw::Message(None) | Throw::Compensation(_) | Throw::Cancel => done(self),
+            Throw::Message(Some(job)) => self.job(node, kind, job),
+            Throw::Signal(name, mappings) => {
+                let name = self.evaluate_text(node, name)?;
+                let variables = self.map_call(node, mappings)?;
+                self.effects.push(Effect::ThrowSignal { name, variables });
+                done(self)
+            }
+            Throw::Error { code, message } => {
+                let code =
+                    code.as_ref().map(|code| self.evaluate_text(node, code)).transpose()?.unwrap_or_default();
+                if self.error_handler(node, &code).is_none() && self.context.options.uncaught_errors_raise {
+                    let activity = self.element_of(node).id.clone();
+                    self.effects.push(Effect::UncaughtError {
+                        activity,
+                        job: None,
+                        code,
+                        message: message.clone(),
+                    });
+                    self.with_node(node, |node| node.wait = Wait::Failed);
+                    return Ok(());
+                }
+                self.throw_error(node, &code, message.as_deref())
+            }
+            Throw::Escalation(code) => {
+                let code =
+                    code.as_ref().map(|code| self.evaluate_text(node, code)).transpose()?.unwrap_or_default();
+                self.throw_escalation(node, &code)?;
+                // An interrupting handler has taken the thrower with it.
+                if self.state.nodes.contains_key(&node) { done(self) } else { Ok(()) }
+            }
+            Throw::Terminate => {
+                let scope = self.parent_of(node);
+                for other in self.children(scope) {
+                    if other != node {
+                        self.cancel(other);
+                    }
+                }
+                self.work.retain(|work| !matches!(work, Work::Enter { scope: s, .. } if *s == scope));
+                self.end_event(node)
+            }
+            Throw::Link(target) => {
+                let scope = self.parent_of(node);
+                self.remove(node);
+                self.work.push(Work::Enter { scope, element: *target });
+                Ok(())
+            }
+        }
+    }
+
+    /// Variables for a signal or called process.
+    fn map_call(&self, node: NodeId, mappings: &[crate::definition::CallMapping]) -> Outcome<Variables> {
+        use crate::definition::CallMapping;
+        let mut variables = Variables::new();
+        for mapping in mappings {
+            match mapping {
+                CallMapping::All { local } => {
+                    let depth = if *local { 1 } else { usize::MAX };
+                    for id in self.state.path(node).take(depth) {
+                        for (name, value) in &self.node(id).variables {
+                            variables.entry(name.clone()).or_insert_with(|| value.clone());
+                        }
+                    }
+                }
+                CallMapping::One { source, target, .. } => {
+                    variables.insert(target.clone(), self.evaluate(node, source)?);
+                }
+            }
+        }
+        Ok(variables)
+    }
+
+    /// An end event has done its work: the messages of its scope are done, the token ends.
+    fn end_event(&mut self, node: NodeId) -> Outcome {
+        let scope = self.parent_of(node);
+        let mut sources: Vec<String> = Vec::new();
+        self.with_node(scope, |scope| sources = std::mem::take(&mut scope.received));
+        sources.reverse();
+        if scope == ROOT {
+            sources.extend(self.state.start_source.clone());
+        }
+        if !sources.is_empty() {
+            self.effects.push(Effect::CompleteSources { sources });
+        }
+        self.leave(node)
+    }
+
+    /// An activity ends normally: its flows are chosen, then listeners and output parameters run.
+    pub(super) fn leave(&mut self, node: NodeId) -> Outcome {
+        let element = self.element_of(node);
+        let instance = element.multi.is_some() && !self.node(node).body;
+        let flows = if instance { Vec::new() } else { self.choose(node)? };
+        self.run_listeners(node, ListenerEvent::End)?;
+        if !self.node(node).body {
+            self.apply_outputs(node)?;
+        }
+        self.history(HistoryKind::End, node);
+        if let (true, Some(multi)) = (instance, &element.multi) {
+            if multi.async_after {
+                self.close_triggers(node);
+                let id = self.create_async(node, true, multi.retry_cycle.as_ref(), multi.exclusive)?;
+                self.with_node(node, |node| node.wait = Wait::AsyncAfter(id, None));
+                return Ok(());
+            }
+            return self.instance_ended(node);
+        }
+        let scope = self.parent_of(node);
+        let ix = self.node(node).element;
+        self.remove(node);
+        self.depart(scope, ix, &flows)
+    }
+
+    /// Takes flows out of an element that has ended.
+    pub(super) fn depart(&mut self, scope: NodeId, element: ElementIx, flows: &[FlowIx]) -> Outcome {
+        let left = self.definition.element(element);
+        if left.async_after {
+            let flows: Vec<Option<FlowIx>> =
+                if flows.is_empty() { vec![None] } else { flows.iter().copied().map(Some).collect() };
+            for flow in flows {
+                let node = self.new_node(scope, element, false);
+                let id = self.create_async(node, true, left.retry_cycle.as_ref(), left.exclusive)?;
+                self.with_node(node, |node| node.wait = Wait::AsyncAfter(id, flow));
+            }
+            return Ok(());
+        }
+        if flows.is_empty() {
+            return self.end_token(scope);
+        }
+        for flow in flows.iter().rev() {
+            self.take(scope, *flow);
+        }
+        Ok(())
+    }
+
+    /// The flows a token takes out of an element.
+    fn choose(&self, node: NodeId) -> Outcome<Vec<FlowIx>> {
+        let element = self.element_of(node);
+        if matches!(element.kind, Kind::Parallel) {
+            return Ok(element.outgoing.clone());
+        }
+        let exclusive = matches!(element.kind, Kind::Exclusive);
+        let mut chosen = Vec::new();
+        for flow in element.outgoing.iter().copied().filter(|flow| Some(*flow) != element.default) {
+            let holds = match &self.definition.flow(flow).condition {
+                Some(condition) => self.condition(node, condition)?,
+                None => true,
+            };
+            if holds {
+                chosen.push(flow);
+                if exclusive {
+                    break;
+                }
+            }
+        }
+        if chosen.is_empty() {
+            chosen.extend(element.default);
+        }
+        if chosen.is_empty() && !element.outgoing.is_empty() {
+            return Err(self.model_error(node, "no outgoing sequence flow could be selected"));
+        }
+        Ok(chosen)
+    }
+
+    /// A token ended: the scope ends with its last one.
+    pub(super) fn end_token(&mut self, scope: NodeId) -> Outcome {
+        let arriving =
+            self.work.iter().any(|work| matches!(work, Work::Enter { scope: s, .. } if *s == scope));
+        if arriving || self.state.nodes.values().any(|node| node.parent == Some(scope)) {
+            return Ok(());
+        }
+        if scope != ROOT {
+            return self.leave(scope);
+        }
+        self.close_triggers(ROOT);
+        self.history(HistoryKind::End, ROOT);
+        self.state.status = Status::Completed;
+        self.effects.push(Effect::InstanceCompleted);
+        Ok(())
+    }
+}
