@@ -1,0 +1,196 @@
+//! Starts an engine: database, NATS subscriptions, timers and sweep.
+use std::{future::Future, sync::Arc};
+
+use database::{DatabaseConfig, Pool};
+use messaging::{
+    connect::Nats,
+    engine::{
+        DeliverRequest, Delivered, DeployReply, DeployRequest, EngineStatus, InstanceQuery, InstanceView,
+        RefuseRequest, Reply,
+    },
+    job::{Acknowledgement, ClaimReply, ClaimRequest, Heartbeat, JobResult},
+    subject::{self, ENGINE_GROUP},
+};
+use serde_json::Value;
+
+use crate::{
+    MIGRATIONS, claim,
+    claim::JobId,
+    error::Error,
+    hints::Hints,
+    settings::Config,
+    stepper::Core,
+    sweep,
+    unit::{Answer, Input},
+    views,
+};
+
+/// Name on NATS and PostgreSQL.
+const NAME: &str = "bpmn-engine";
+/// Deliveries worked on at a time; more wait in the NATS client.
+const DELIVERIES: usize = 512;
+/// Results worked on at a time.
+const RESULTS: usize = 512;
+/// Claims worked on at a time: each needs a connection.
+const CLAIMS: usize = 4;
+/// Other requests worked on at a time.
+const OTHERS: usize = 2;
+
+/// Runs an engine until `shutdown` ends. Waits for database and NATS as long as it takes.
+///
+/// # Errors
+/// When the configuration cannot work (schema of another product, ready file not writable).
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+    let starting = async {
+        let pool = Pool::new(&DatabaseConfig {
+            url: config.database_url.clone(),
+            password: config.database_password.clone(),
+            ca: config.database_ca.clone(),
+            max_connections: config.database_connections as usize,
+            allow_unsafe_durability: config.allow_unsafe_durability,
+            application: NAME,
+        })?;
+        pool.prepare(MIGRATIONS).await?;
+        let nats = Nats::connect(&config.nats(), NAME).await;
+        let hints = Hints::new(nats.clone());
+        let (core, steppers) = Core::start(pool, config.limits(), hints, config.steppers as usize);
+        let mut tasks = Tasks(steppers);
+        serve(&nats, &core, &mut tasks).await?;
+        tasks.0.push(tokio::spawn(sweep::timers(Arc::clone(&core))));
+        tasks.0.push(tokio::spawn(sweep::sweep(Arc::clone(&core), config.sweep.get())));
+        // Subscriptions are at the server once it has answered this.
+        let _ = nats.client().flush().await;
+        if let Some(path) = &config.ready_file {
+            std::fs::write(path, "ready\n").map_err(|error| Error::ReadyFile {
+                path: path.display().to_string(),
+                reason: error.to_string(),
+            })?;
+        }
+        tracing::info!("ready");
+        Ok::<_, Error>((tasks, nats))
+    };
+    tokio::pin!(shutdown);
+    let (tasks, nats) = tokio::select! {
+        started = starting => started?,
+        () = &mut shutdown => return Ok(()),
+    };
+    shutdown.await;
+    tracing::info!("stopping");
+    // What is not answered now is asked again, at another replica or after the next start.
+    drop(tasks);
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(2), nats.client().flush()).await;
+    Ok(())
+}
+
+/// Tasks that end with the engine.
+struct Tasks(Vec<tokio::task::JoinHandle<()>>);
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.abort();
+        }
+    }
+}
+
+async fn serve(nats: &Nats, core: &Arc<Core>, tasks: &mut Tasks) -> Result<(), Error> {
+    let shared = Arc::clone(core);
+    let deliver = move |request: DeliverRequest| {
+        let core = Arc::clone(&shared);
+        async move { delivered(core.ask(Input::Deliver(Box::new(request))).await) }
+    };
+    tasks.0.push(nats.serve(subject::DELIVER, ENGINE_GROUP, DELIVERIES, Reply::Invalid, deliver).await?);
+
+    let shared = Arc::clone(core);
+    let refuse = move |request: RefuseRequest| {
+        let core = Arc::clone(&shared);
+        async move { delivered(core.ask(Input::Refuse(request)).await) }
+    };
+    tasks.0.push(nats.serve(subject::REFUSE, ENGINE_GROUP, DELIVERIES, Reply::Invalid, refuse).await?);
+
+    let shared = Arc::clone(core);
+    let result = move |result: JobResult| {
+        let core = Arc::clone(&shared);
+        async move {
+            let input = match JobId::parse(&result.id) {
+                Some(JobId::Job(id)) => Input::Result(id, Box::new(result)),
+                Some(JobId::WriteBack(id)) => Input::Written(id, Box::new(result)),
+                None => return Reply::Ok(Acknowledgement::Stale),
+            };
+            acknowledged(core.ask(input).await)
+        }
+    };
+    tasks.0.push(nats.serve(subject::JOB_RESULTS, ENGINE_GROUP, RESULTS, Reply::Invalid, result).await?);
+
+    let shared = Arc::clone(core);
+    let claim = move |request: ClaimRequest| {
+        let core = Arc::clone(&shared);
+        async move { reply::<ClaimReply>(claim::claim(&core, &request).await) }
+    };
+    tasks.0.push(nats.serve(subject::CLAIM, ENGINE_GROUP, CLAIMS, Reply::Invalid, claim).await?);
+
+    let shared = Arc::clone(core);
+    let heartbeat = move |request: Heartbeat| {
+        let core = Arc::clone(&shared);
+        async move { reply::<Acknowledgement>(claim::heartbeat(&core, &request).await) }
+    };
+    tasks.0.push(nats.serve(subject::HEARTBEAT, ENGINE_GROUP, CLAIMS, Reply::Invalid, heartbeat).await?);
+
+    let shared = Arc::clone(core);
+    let deploy = move |request: DeployRequest| {
+        let core = Arc::clone(&shared);
+        async move {
+            let deployed = async {
+                let mut db = core.pool.get().await?;
+                core.definitions.deploy(&mut db, request).await
+            };
+            match deployed.await {
+                Ok(Ok(deployed)) => Reply::<DeployReply>::Ok(deployed),
+                Ok(Err(reason)) | Err(Error::Data(reason)) => Reply::Invalid(reason),
+                Err(error) => Reply::Unavailable(error.to_string()),
+            }
+        }
+    };
+    tasks.0.push(nats.serve(subject::DEPLOY, ENGINE_GROUP, OTHERS, Reply::Invalid, deploy).await?);
+
+    let shared = Arc::clone(core);
+    let instances = move |query: InstanceQuery| {
+        let core = Arc::clone(&shared);
+        async move { reply::<Vec<InstanceView>>(views::instances(&core, &query).await) }
+    };
+    tasks.0.push(nats.serve(subject::INSTANCES, ENGINE_GROUP, OTHERS, Reply::Invalid, instances).await?);
+
+    let shared = Arc::clone(core);
+    let status = move |_: Value| {
+        let core = Arc::clone(&shared);
+        async move { reply::<EngineStatus>(views::status(&core).await) }
+    };
+    tasks.0.push(nats.serve(subject::ENGINE_STATUS, ENGINE_GROUP, OTHERS, Reply::Invalid, status).await?);
+    Ok(())
+}
+
+fn reply<T>(result: Result<T, Error>) -> Reply<T> {
+    match result {
+        Ok(answer) => Reply::Ok(answer),
+        Err(Error::Data(reason)) => Reply::Invalid(reason),
+        Err(error) => Reply::Unavailable(error.to_string()),
+    }
+}
+
+fn delivered(reply: Reply<Answer>) -> Reply<Delivered> {
+    match reply {
+        Reply::Ok(Answer::Delivered(delivered)) => Reply::Ok(delivered),
+        Reply::Ok(_) => Reply::Unavailable("the engine gave no answer".to_owned()),
+        Reply::Invalid(reason) => Reply::Invalid(reason),
+        Reply::Unavailable(reason) => Reply::Unavailable(reason),
+    }
+}
+
+fn acknowledged(reply: Reply<Answer>) -> Reply<Acknowledgement> {
+    match reply {
+        Reply::Ok(Answer::Acknowledged(acknowledgement)) => Reply::Ok(acknowledgement),
+        Reply::Ok(_) => Reply::Unavailable("the engine gave no answer".to_owned()),
+        Reply::Invalid(reason) => Reply::Invalid(reason),
+        Reply::Unavailable(reason) => Reply::Unavailable(reason),
+    }
+}

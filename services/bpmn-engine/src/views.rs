@@ -1,0 +1,103 @@
+//! What operators, demo and tests see of instances and of the engine.
+use messaging::engine::{EngineStatus, HistoryEntry, InstanceQuery, InstanceView};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{error::Error, instance::rfc3339, stepper::Core};
+
+/// Most instances of one answer.
+const INSTANCES: u32 = 500;
+/// Instances of an answer for which no limit was given.
+const DEFAULT_INSTANCES: u32 = 50;
+/// History of an answer stops after this many bytes, so that the answer fits into a message.
+const HISTORY_BYTES: usize = 600 * 1024;
+
+/// Lists instances, newest first.
+///
+/// # Errors
+/// When the database is away.
+pub async fn instances(core: &Core, query: &InstanceQuery) -> Result<Vec<InstanceView>, Error> {
+    let limit = if query.limit == 0 { DEFAULT_INSTANCES } else { query.limit.min(INSTANCES) };
+    let mut connection = core.pool.get().await?;
+    let db = connection.transaction().await?;
+    let statement = db
+        .prepare_cached(
+            "select id, process_key, version_tag, business_key, status, started, ended, definition, state
+             from instance
+             where ($1::text is null or business_key = $1) and ($2::text is null or status = $2)
+             order by id desc limit $3",
+        )
+        .await?;
+    let rows = db.query(&statement, &[&query.business_key, &query.status, &i64::from(limit)]).await?;
+    let definitions = core.definitions.load(&db, rows.iter().map(|row| row.get(7))).await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
+    let statement = db
+        .prepare_cached(
+            "select instance, entries from history where instance = any($1) order by instance, rev",
+        )
+        .await?;
+    let mut room = HISTORY_BYTES;
+    let mut history: std::collections::HashMap<Uuid, Vec<HistoryEntry>> = std::collections::HashMap::new();
+    for row in db.query(&statement, &[&ids]).await? {
+        let text: &str = row.get(1);
+        let Some(left) = room.checked_sub(text.len()) else { break };
+        room = left;
+        history
+            .entry(row.get(0))
+            .or_default()
+            .extend(serde_json::from_str::<Vec<HistoryEntry>>(text).unwrap_or_default());
+    }
+    Ok(rows
+        .iter()
+        .map(|row| {
+            let id: Uuid = row.get(0);
+            let state: Option<bpmn::State> =
+                row.get::<_, Option<&str>>(8).and_then(|text| serde_json::from_str(text).ok());
+            let waiting = match (&state, definitions.get(row.get::<_, &str>(7))) {
+                (Some(state), Some(definition)) => state.waiting(&definition.model),
+                _ => Vec::new(),
+            };
+            InstanceView {
+                id: id.to_string(),
+                process_key: row.get(1),
+                process_version: row.get(2),
+                business_key: row.get(3),
+                status: row.get(4),
+                started: rfc3339(row.get(5)),
+                ended: row.get::<_, Option<OffsetDateTime>>(6).map(rfc3339),
+                waiting,
+                history: history.remove(&id).unwrap_or_default(),
+            }
+        })
+        .collect())
+}
+
+/// Numbers for readiness and dashboards.
+///
+/// # Errors
+/// When the database is away.
+pub async fn status(core: &Core) -> Result<EngineStatus, Error> {
+    let db = core.pool.get().await?;
+    let statement = db
+        .prepare_cached(
+            "select (select count(*) from instance where ended is null),
+                    (select count(*) from job where state = 'ready')
+                        + (select count(*) from message where work = 'ready'),
+                    (select count(*) from job where state = 'leased')
+                        + (select count(*) from message where work = 'leased'),
+                    (select count(*) from message where state = 'queued'),
+                    (select count(*) from message where state = 'held'),
+                    (select count(*) from incident where resolved is null)",
+        )
+        .await?;
+    let row = db.query_one(&statement, &[]).await?;
+    let number = |index: usize| u64::try_from(row.get::<_, i64>(index)).unwrap_or_default();
+    Ok(EngineStatus {
+        active_instances: number(0),
+        ready_jobs: number(1),
+        leased_jobs: number(2),
+        queued_starts: number(3),
+        held_messages: number(4),
+        incidents: number(5),
+    })
+}
