@@ -1,5 +1,157 @@
-//! Storage of resources (placeholder, the owner replaces it).
+//! Resources in PostgreSQL: versions, search index, read rights, unique keys and the outbox.
+//!
+//! Invariants: knows no HTTP and decides nothing about rights; a version, its index values, its keys
+//! and its events are written by one statement, so that none is ever without the others.
+mod outbox;
+mod read;
+mod search;
+mod write;
 
-/// Storage of resources.
+use database::{Migration, Pool};
+use deadpool_postgres::GenericClient;
+use fhir::search::IndexValue;
+use uuid::Uuid;
+
+pub use outbox::{OutboxRow, relay_batch};
+pub use search::{AccessFilter, Page, TokenTest};
+
+/// Steps of the schema.
+pub const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "resources", sql: include_str!("../../migrations/1-resources.sql") }];
+
+/// Channel on which writers of [`WATCHED`] types notify; the payload is the type.
+pub const CHANGED: &str = "dsf_changed";
+/// Types that caches of all replicas are built from.
+pub const WATCHED: [&str; 7] = [
+    "ActivityDefinition",
+    "CodeSystem",
+    "Endpoint",
+    "NamingSystem",
+    "Organization",
+    "OrganizationAffiliation",
+    "Subscription",
+];
+
+/// A stored version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Logical id.
+    pub id: Uuid,
+    /// Version, from 1.
+    pub version: u64,
+    /// Milliseconds since 1970.
+    pub last_updated: i64,
+    /// When the resource was deleted, on its last version.
+    pub deleted: Option<i64>,
+    /// Whether this is the last version.
+    pub current: bool,
+    /// Compact FHIR JSON.
+    pub content: Vec<u8>,
+    /// Read tags of this version; those of the security context for a Binary that has one.
+    pub read_tags: Vec<String>,
+}
+
+/// A version to write.
+#[derive(Debug, Clone)]
+pub struct NewVersion {
+    /// Type name.
+    pub resource_type: &'static str,
+    /// Logical id.
+    pub id: Uuid,
+    /// 1 creates; `n` replaces version `n - 1`, which must be current and not deleted.
+    pub version: u64,
+    /// Milliseconds since 1970.
+    pub last_updated: i64,
+    /// Compact FHIR JSON with id and meta, references cleaned.
+    pub content: Vec<u8>,
+    /// Index values, from the form with resolved references.
+    pub index: Vec<IndexValue>,
+    /// Read tags.
+    pub read_tags: Vec<String>,
+    /// Id and, where given, version of a Binary's security context.
+    pub context: Option<(Uuid, Option<u64>)>,
+    /// Keys that must be free and are taken.
+    pub keys_added: Vec<String>,
+    /// Keys that become free.
+    pub keys_removed: Vec<String>,
+    /// Events to publish after the commit.
+    pub events: Vec<NewEvent>,
+}
+
+/// An event to publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// NATS subject.
+    pub subject: String,
+    /// Sealed event.
+    pub payload: Vec<u8>,
+    /// Trace parent of the request that caused it.
+    pub traceparent: Option<String>,
+}
+
+/// Why a version was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// One of the unique keys is taken.
+    #[error("a resource with the same unique key exists")]
+    Duplicate,
+    /// The version to replace is not the current one any more, or the resource is deleted.
+    #[error("the resource has changed meanwhile")]
+    Changed,
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] database::Error),
+}
+
+/// The store. Cheap to clone.
 #[derive(Clone)]
-pub struct Store;
+pub struct Store {
+    pool: Pool,
+}
+
+impl Store {
+    /// A store over a pool whose schema is up to date ([`MIGRATIONS`]).
+    pub fn new(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    /// The pool beneath.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// A session outside of a transaction: every write commits by itself.
+    pub async fn session(&self) -> Result<Session<database::Connection>, database::Error> {
+        Ok(Session { client: self.pool.get().await? })
+    }
+}
+
+/// Reads and writes, inside or outside of a transaction.
+pub struct Session<C> {
+    client: C,
+}
+
+impl Session<database::Connection> {
+    /// Begins a transaction; it is rolled back unless it is committed.
+    pub async fn begin(&mut self) -> Result<Session<database::Transaction<'_>>, database::Error> {
+        Ok(Session { client: self.client.transaction().await? })
+    }
+}
+
+impl Session<database::Transaction<'_>> {
+    /// Commits.
+    pub async fn commit(self) -> Result<(), database::Error> {
+        Ok(self.client.commit().await?)
+    }
+}
+
+impl<C: GenericClient> Session<C> {
+    async fn rows(
+        &self,
+        statement: &str,
+        parameters: &[&(dyn database::tokio_postgres::types::ToSql + Sync)],
+    ) -> Result<Vec<database::tokio_postgres::Row>, database::Error> {
+        let statement = self.client.prepare_cached(statement).await?;
+        Ok(self.client.query(&statement, parameters).await?)
+    }
+}

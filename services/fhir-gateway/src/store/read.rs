@@ -1,0 +1,67 @@
+//! Reading versions.
+use database::tokio_postgres::Row;
+use deadpool_postgres::GenericClient;
+use uuid::Uuid;
+
+use super::{Session, Stored};
+
+/// Columns of a [`Stored`], for a table alias `r`. A Binary with a security context shows the read
+/// tags of what it points to: of that version if one is given, else of the current one.
+pub(super) const COLUMNS: &str = "r.id, r.version, r.last_updated, r.deleted, r.current, r.content, \
+     CASE WHEN r.context_id IS NULL THEN r.read_tags ELSE coalesce((SELECT c.read_tags FROM resource c \
+       WHERE c.id = r.context_id AND c.deleted IS NULL AND \
+       CASE WHEN r.context_version IS NULL THEN c.current ELSE c.version = r.context_version END LIMIT 1), '{}') \
+     END AS read_tags";
+
+pub(super) fn stored(row: &Row) -> Stored {
+    Stored {
+        id: row.get("id"),
+        version: row.get::<_, i64>("version").unsigned_abs(),
+        last_updated: row.get("last_updated"),
+        deleted: row.get("deleted"),
+        current: row.get("current"),
+        content: row.get("content"),
+        read_tags: row.get("read_tags"),
+    }
+}
+
+impl<C: GenericClient> Session<C> {
+    /// The last version of a resource, deleted or not.
+    pub async fn read(&self, resource_type: &str, id: Uuid) -> Result<Option<Stored>, database::Error> {
+        let statement =
+            format!("SELECT {COLUMNS} FROM resource r WHERE r.id = $1 AND r.type = $2 AND r.current");
+        let rows = self.rows(&statement, &[&id, &resource_type]).await?;
+        Ok(rows.first().map(stored))
+    }
+
+    /// One version of a resource.
+    pub async fn vread(
+        &self,
+        resource_type: &str,
+        id: Uuid,
+        version: u64,
+    ) -> Result<Option<Stored>, database::Error> {
+        let Ok(version) = i64::try_from(version) else { return Ok(None) };
+        let statement =
+            format!("SELECT {COLUMNS} FROM resource r WHERE r.id = $1 AND r.version = $2 AND r.type = $3");
+        let rows = self.rows(&statement, &[&id, &version, &resource_type]).await?;
+        Ok(rows.first().map(stored))
+    }
+
+    /// All current resources of a type, for caches.
+    pub async fn all(&self, resource_type: &str) -> Result<Vec<Stored>, database::Error> {
+        let statement = format!(
+            "SELECT {COLUMNS} FROM resource r WHERE r.type = $1 AND r.current AND r.deleted IS NULL ORDER BY r.id"
+        );
+        Ok(self.rows(&statement, &[&resource_type]).await?.iter().map(stored).collect())
+    }
+
+    /// Current resources of a type by their ids; those that do not exist are left out.
+    pub async fn several(&self, resource_type: &str, ids: &[Uuid]) -> Result<Vec<Stored>, database::Error> {
+        let statement = format!(
+            "SELECT {COLUMNS} FROM resource r \
+             WHERE r.id = ANY($1) AND r.type = $2 AND r.current AND r.deleted IS NULL ORDER BY r.id"
+        );
+        Ok(self.rows(&statement, &[&ids, &resource_type]).await?.iter().map(stored).collect())
+    }
+}

@@ -1,0 +1,160 @@
+//! Writing versions: one statement, one round trip, and outside of a transaction one commit.
+use database::{Error, Kind};
+use deadpool_postgres::GenericClient;
+use fhir::search::Value;
+use uuid::Uuid;
+
+use super::{CHANGED, NewVersion, Session, WATCHED, WriteError};
+
+/// Index rows as columns, for `unnest`.
+#[derive(Default)]
+struct IndexColumns {
+    parameter: Vec<String>,
+    value: Vec<Option<String>>,
+    extra: Vec<Option<String>>,
+    low: Vec<Option<i64>>,
+    high: Vec<Option<i64>>,
+}
+
+/// Suffix of the parameter key under which identifiers of references are indexed.
+pub(super) const IDENTIFIER: &str = ":identifier";
+
+impl IndexColumns {
+    fn of(version: &NewVersion) -> Self {
+        let mut columns = Self::default();
+        for found in &version.index {
+            let mut key = found.parameter.key.to_owned();
+            let (value, extra, low, high) = match &found.value {
+                Value::Token { system, code } => (Some(code.clone()), system.clone(), None, None),
+                Value::Identifier { system, code } => {
+                    key.push_str(IDENTIFIER);
+                    (Some(code.clone()), system.clone(), None, None)
+                }
+                Value::Text(text) => (Some(text.to_lowercase()), Some(text.clone()), None, None),
+                Value::Uri { uri, version } => (Some(uri.clone()), version.clone(), None, None),
+                Value::Reference(reference) => (Some(reference.clone()), None, None, None),
+                Value::Date { low, high } => (None, None, Some(*low), Some(*high)),
+            };
+            columns.parameter.push(key);
+            columns.value.push(value);
+            columns.extra.push(extra);
+            columns.low.push(low);
+            columns.high.push(high);
+        }
+        columns
+    }
+}
+
+/// A NOTIFY makes commits wait for each other, so only writes that caches depend on carry one; the
+/// relay is woken inside the process and polls.
+///
+/// Parameters: $1 type, $2 id, $3 version, $4 last_updated, $5 content, $6 read_tags, $7 context id,
+/// $8 context version, $9..$13 index columns, $14 keys added, $15..$18 events, $19 notify type or null,
+/// $20 keys removed.
+const REST: &str = "
+  , gone AS (DELETE FROM unique_key WHERE id = $2 AND key = ANY($20)
+      AND EXISTS (SELECT FROM written) RETURNING 1)
+  , keys AS (INSERT INTO unique_key (key, id) SELECT k, $2 FROM unnest($14::text[]) k WHERE EXISTS (SELECT FROM written) RETURNING 1)
+  , found AS (INSERT INTO search_value (id, parameter, value, extra, low, high)
+      SELECT $2, p, v, e, l, h FROM unnest($9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[]) AS t(p, v, e, l, h)
+      WHERE EXISTS (SELECT FROM written) RETURNING 1)
+  , events AS (INSERT INTO outbox (id, subject, payload, traceparent)
+      SELECT i, s, p, t FROM unnest($15::uuid[], $16::text[], $17::bytea[], $18::text[]) AS t(i, s, p, t)
+      WHERE EXISTS (SELECT FROM written) RETURNING 1)
+  SELECT (SELECT count(*) FROM written) AS written,
+         CASE WHEN $19::text IS NOT NULL THEN pg_notify('dsf_changed', $19) END::text AS changed";
+
+const CREATE: &str = "WITH written AS (
+    INSERT INTO resource (type, id, version, last_updated, content, read_tags, context_id, context_version)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING 1)";
+
+const UPDATE: &str = "WITH replaced AS (
+    UPDATE resource SET current = false
+    WHERE id = $2 AND type = $1 AND version = $3 - 1 AND current AND deleted IS NULL RETURNING 1)
+  , unindexed AS (DELETE FROM search_value WHERE id = $2 AND EXISTS (SELECT FROM replaced) RETURNING 1)
+  , written AS (
+    INSERT INTO resource (type, id, version, last_updated, content, read_tags, context_id, context_version)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM replaced RETURNING 1)";
+
+const DELETE: &str = "WITH written AS (
+    UPDATE resource SET deleted = $3 WHERE id = $2 AND type = $1 AND current AND deleted IS NULL RETURNING 1)
+  , unindexed AS (DELETE FROM search_value WHERE id = $2 RETURNING 1)
+  , keys AS (DELETE FROM unique_key WHERE id = $2 RETURNING 1)
+  SELECT (SELECT count(*) FROM written) AS written,
+         CASE WHEN $4::text IS NOT NULL THEN pg_notify('dsf_changed', $4) END::text AS changed";
+
+/// Type to notify caches about, if they are built from it.
+fn watched(resource_type: &str) -> Option<&str> {
+    WATCHED.contains(&resource_type).then_some(resource_type)
+}
+
+impl<C: GenericClient> Session<C> {
+    /// Writes a version.
+    pub async fn write(&self, new: &NewVersion) -> Result<(), WriteError> {
+        debug_assert_eq!(CHANGED, "dsf_changed", "the statements name the channel");
+        let statement = if new.version == 1 { format!("{CREATE}{REST}") } else { format!("{UPDATE}{REST}") };
+        let columns = IndexColumns::of(new);
+        let version = number(new.version)?;
+        let (context_id, context_version) = match new.context {
+            Some((id, version)) => (Some(id), version.map(number).transpose()?),
+            None => (None, None),
+        };
+        let event_ids: Vec<Uuid> = new.events.iter().map(|_| Uuid::now_v7()).collect();
+        let subjects: Vec<&str> = new.events.iter().map(|event| event.subject.as_str()).collect();
+        let payloads: Vec<&[u8]> = new.events.iter().map(|event| event.payload.as_slice()).collect();
+        let parents: Vec<Option<&str>> =
+            new.events.iter().map(|event| event.traceparent.as_deref()).collect();
+        let rows = self
+            .rows(
+                &statement,
+                &[
+                    &new.resource_type,
+                    &new.id,
+                    &version,
+                    &new.last_updated,
+                    &new.content,
+                    &new.read_tags,
+                    &context_id,
+                    &context_version,
+                    &columns.parameter,
+                    &columns.value,
+                    &columns.extra,
+                    &columns.low,
+                    &columns.high,
+                    &new.keys_added,
+                    &event_ids,
+                    &subjects,
+                    &payloads,
+                    &parents,
+                    &watched(new.resource_type),
+                    &new.keys_removed,
+                ],
+            )
+            .await
+            .map_err(lost_race)?;
+        match rows.first().map(|row| row.get::<_, i64>("written")) {
+            Some(1) => Ok(()),
+            _ => Err(WriteError::Changed),
+        }
+    }
+
+    /// Marks a resource as deleted. False when it does not exist or is deleted already.
+    pub async fn delete(&self, resource_type: &'static str, id: Uuid, now: i64) -> Result<bool, Error> {
+        let rows = self.rows(DELETE, &[&resource_type, &id, &now, &watched(resource_type)]).await?;
+        Ok(rows.first().map(|row| row.get::<_, i64>("written")) == Some(1))
+    }
+}
+
+fn number(version: u64) -> Result<i64, Error> {
+    i64::try_from(version).map_err(|_| Error::new(Kind::Other, "version is out of range"))
+}
+
+/// A unique key that is taken is a duplicate; the same version written twice is a lost race.
+fn lost_race(error: Error) -> WriteError {
+    match &error.kind {
+        Kind::Unique { constraint } if constraint == "unique_key_pkey" => WriteError::Duplicate,
+        Kind::Unique { constraint } if constraint == "resource_pkey" => WriteError::Changed,
+        Kind::Conflict => WriteError::Changed,
+        _ => WriteError::Database(error),
+    }
+}
