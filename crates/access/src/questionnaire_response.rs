@@ -1,0 +1,121 @@
+//! Rules of QuestionnaireResponse (contract 4.6).
+use fhir::{Element, Resource, generation::MODERN};
+
+use crate::{
+    decision::Decision,
+    identity::{Identity, Interaction},
+};
+
+const AUTHORIZATION: &str = "http://dsf.dev/fhir/StructureDefinition/extension-questionnaire-authorization";
+const USER_TASK_ID: &str = "user-task-id";
+const BUSINESS_KEY: &str = "business-key";
+
+/// Whether a person is among those the response is for. Without any such entry every person of the
+/// site is.
+pub fn may_answer(identity: &Identity, response: &Resource) -> Decision {
+    match identity {
+        _ if identity.acts_for_local_organization() => Decision::Allow,
+        Identity::Practitioner(practitioner) => {
+            let entries: Vec<&Element> =
+                response.root().extensions(AUTHORIZATION).flat_map(|e| e.each("extension")).collect();
+            let named = entries.iter().any(|entry| match entry.extension_url() {
+                Some("practitioner") => {
+                    entry.text("valueIdentifier.system") == MODERN.practitioner_identifier
+                        && entry.text("valueIdentifier.value") == Some(&practitioner.identifier)
+                }
+                Some("practitioner-role") => practitioner.practitioner_roles.iter().any(|role| {
+                    entry.text("valueCoding.system") == Some(&role.system)
+                        && entry.text("valueCoding.code") == Some(&role.code)
+                }),
+                _ => false,
+            });
+            Decision::when(entries.is_empty() || named, "the response is for other persons")
+        }
+        _ => Decision::Deny("only this site sees its questionnaire responses"),
+    }
+}
+
+/// May the caller create it?
+pub fn may_create(identity: &Identity, response: &Resource) -> Decision {
+    Decision::when(
+        identity.may(Interaction::Create, "QuestionnaireResponse") && identity.acts_for_local_organization(),
+        "only the local organization creates questionnaire responses",
+    )
+    .and(|| Decision::when(response.text("status") == Some("in-progress"), "status is not in-progress"))
+    .and(|| Decision::when(answers(response, USER_TASK_ID).len() == 1, "not exactly one user-task-id answer"))
+    .and(|| Decision::when(response.text("questionnaire").is_some(), "no questionnaire"))
+}
+
+/// May the caller replace `old` by `new`?
+pub fn may_update(identity: &Identity, old: &Resource, new: &Resource) -> Decision {
+    if !identity.may(Interaction::Update, "QuestionnaireResponse") {
+        return Decision::Deny("the caller's roles do not include updating questionnaire responses");
+    }
+    let acts = identity.acts_for_local_organization();
+    match (old.text("status"), new.text("status")) {
+        (Some("in-progress"), Some("completed")) => may_answer(identity, old)
+            .and(|| Decision::when(is_author(identity, new), "author is not the caller"))
+            .and(|| Decision::when(new.text("authored").is_some(), "no authored time"))
+            .and(|| {
+                let same = |part: fn(&Resource) -> Vec<String>| part(old) == part(new);
+                let kept = same(|r| r.text("questionnaire").map(str::to_owned).into_iter().collect())
+                    && same(|r| answers(r, USER_TASK_ID))
+                    && same(|r| answers(r, BUSINESS_KEY))
+                    && authorization(old) == authorization(new);
+                Decision::when(kept, "questionnaire, keys or authorization were changed")
+            }),
+        (Some("in-progress"), Some("stopped")) | (Some("completed"), Some("amended")) => {
+            Decision::when(acts, "only the local organization stops and amends")
+                .and(|| Decision::when(only_status_differs(old, new), "more than the status was changed"))
+        }
+        _ => Decision::Deny("no such change of status"),
+    }
+}
+
+/// May the caller delete it?
+pub fn may_delete(identity: &Identity) -> Decision {
+    Decision::when(
+        identity.may(Interaction::Delete, "QuestionnaireResponse") && identity.acts_for_local_organization(),
+        "only the local organization deletes questionnaire responses",
+    )
+}
+
+fn is_author(identity: &Identity, response: &Resource) -> bool {
+    let (system, value) =
+        (response.text("author.identifier.system"), response.text("author.identifier.value"));
+    match identity {
+        Identity::Organization(organization) => {
+            system == Some(MODERN.organization_identifier) && value == Some(&organization.identifier)
+        }
+        Identity::Practitioner(practitioner) => {
+            system == MODERN.practitioner_identifier && value == Some(&practitioner.identifier)
+        }
+        Identity::Loader => true,
+    }
+}
+
+fn answers(response: &Resource, link_id: &str) -> Vec<String> {
+    response
+        .root()
+        .each("item")
+        .filter(|item| item.text("linkId") == Some(link_id))
+        .flat_map(|item| item.each("answer"))
+        .filter_map(|answer| answer.text("valueString"))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn authorization(response: &Resource) -> Vec<Element> {
+    response.root().extensions(AUTHORIZATION).cloned().collect()
+}
+
+fn only_status_differs(old: &Resource, new: &Resource) -> bool {
+    let strip = |resource: &Resource| {
+        let mut root = resource.root().clone();
+        for name in ["id", "meta", "status"] {
+            root.remove(name);
+        }
+        root
+    };
+    strip(old) == strip(new)
+}
