@@ -33,7 +33,8 @@ CREATE TABLE search_value (
   low       bigint,
   high      bigint
 );
-CREATE INDEX search_value_by_value ON search_value (parameter, value text_pattern_ops, extra);
+-- `extra` may be longer than an index row can be; `value` is cut by its writer.
+CREATE INDEX search_value_by_value ON search_value (parameter, value text_pattern_ops);
 CREATE INDEX search_value_by_date ON search_value (parameter, low, high) WHERE low IS NOT NULL;
 CREATE INDEX search_value_by_id ON search_value (id);
 

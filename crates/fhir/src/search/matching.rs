@@ -60,14 +60,14 @@ fn meets(criterion: &Criterion, value: &Value) -> bool {
     }
 }
 
-/// Spans: equal means that the own span lies within the one asked for.
+/// Spans: equal means that the own span lies within the one asked for; order looks at its beginning.
 fn compare(comparison: Comparison, own_low: i64, own_high: i64, low: i64, high: i64) -> bool {
     match comparison {
         Comparison::Eq => own_low >= low && own_high <= high,
         Comparison::Ne => own_low < low || own_high > high,
-        Comparison::Gt => own_high > high,
+        Comparison::Gt => own_low > high,
         Comparison::Lt => own_low < low,
-        Comparison::Ge => own_high >= low,
+        Comparison::Ge => own_low >= low,
         Comparison::Le => own_low <= high,
     }
 }

@@ -430,7 +430,12 @@ fn date(value: &str) -> Option<Test> {
     if coarse && comparison != Comparison::Eq {
         return None;
     }
-    let datetime::Range { low, high } = parsed.range();
+    let datetime::Range { low, mut high } = parsed.range();
+    // In an order a time of day is an instant: Java engines drop a fraction of zero, and even seconds
+    // of zero, so `gt…:44` asks for everything after `…:44.000` (java-client-exchange contract 3).
+    if !matches!(comparison, Comparison::Eq | Comparison::Ne) && parsed.precision() > Precision::Day {
+        high = low;
+    }
     Some(Test::Date { comparison, low, high })
 }
 

@@ -64,4 +64,25 @@ impl<C: GenericClient> Session<C> {
         );
         Ok(self.rows(&statement, &[&ids, &resource_type]).await?.iter().map(stored).collect())
     }
+
+    /// Whether any of these unique keys is taken.
+    pub async fn taken(&self, keys: &[String]) -> Result<bool, database::Error> {
+        if keys.is_empty() {
+            return Ok(false);
+        }
+        let rows = self.rows("SELECT 1 FROM unique_key WHERE key = ANY($1) LIMIT 1", &[&keys]).await?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Whether a resource, or the given version of it, exists and is not deleted.
+    pub async fn exists(&self, resource_type: &str, id: Uuid, version: Option<i64>) -> Result<bool, database::Error> {
+        let rows = self
+            .rows(
+                "SELECT 1 FROM resource WHERE id = $1 AND type = $2 AND current AND deleted IS NULL \
+                 AND ($3::bigint IS NULL OR version >= $3) LIMIT 1",
+                &[&id, &resource_type, &version],
+            )
+            .await?;
+        Ok(!rows.is_empty())
+    }
 }

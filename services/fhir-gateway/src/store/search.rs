@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     Session, Stored,
     read::{COLUMNS, stored},
-    write::IDENTIFIER,
+    write::{IDENTIFIER, kept},
 };
 
 /// What a caller may see of a type. Decided by the caller's rights, applied inside the statement.
@@ -66,6 +66,15 @@ impl Statement {
 }
 
 impl<C: GenericClient> Session<C> {
+    /// Runs a statement that is not kept prepared: clients decide its form, so there is no bound on
+    /// how many there are, and a plan for the values at hand is worth more than a kept one.
+    async fn once(
+        &self,
+        statement: &Statement,
+    ) -> Result<Vec<database::tokio_postgres::Row>, database::Error> {
+        Ok(self.client.query(statement.sql.as_str(), &statement.refs()).await?)
+    }
+
     /// Matches of a query. `limit` 0 only counts; `offset` is zero-based.
     pub async fn search(
         &self,
@@ -81,7 +90,7 @@ impl<C: GenericClient> Session<C> {
         let conditions = conditions(&mut statement, query.resource_type, &query.criteria, filter);
         if limit <= 0 {
             statement.sql = format!("SELECT count(*) FROM resource r WHERE {conditions}");
-            let rows = self.rows(&statement.sql, &statement.refs()).await?;
+            let rows = self.once(&statement).await?;
             return Ok(Page { total: total(rows.first()), matches: Vec::new() });
         }
         let (keys, order) = order(&mut statement, &query.sort);
@@ -93,7 +102,7 @@ impl<C: GenericClient> Session<C> {
              SELECT t.total, p.position, {COLUMNS} FROM (SELECT count(*) AS total FROM m) t \
              LEFT JOIN p ON true LEFT JOIN resource r ON r.id = p.id AND r.version = p.version ORDER BY p.position"
         );
-        let rows = self.rows(&statement.sql, &statement.refs()).await?;
+        let rows = self.once(&statement).await?;
         let total = total(rows.first());
         let matches =
             rows.iter().filter(|row| row.get::<_, Option<Uuid>>("id").is_some()).map(stored).collect();
@@ -112,7 +121,7 @@ impl<C: GenericClient> Session<C> {
         let limit = statement.bind(limit);
         statement.sql =
             format!("SELECT r.id, r.version FROM resource r WHERE {conditions} ORDER BY r.id LIMIT {limit}");
-        let rows = self.rows(&statement.sql, &statement.refs()).await?;
+        let rows = self.once(&statement).await?;
         Ok(rows.iter().map(|row| (row.get(0), row.get::<_, i64>(1).unsigned_abs())).collect())
     }
 
@@ -128,7 +137,7 @@ impl<C: GenericClient> Session<C> {
             .rows(
                 "SELECT DISTINCT s.id FROM search_value s WHERE s.parameter = $1 AND s.value = $2 AND s.extra = $3 \
                  ORDER BY s.id LIMIT $4",
-                &[&format!("{resource_type}.identifier"), &value, &system, &limit],
+                &[&format!("{resource_type}.identifier"), &kept(value), &system, &limit],
             )
             .await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
@@ -169,7 +178,7 @@ impl<C: GenericClient> Session<C> {
             };
             statement.sql =
                 format!("SELECT {COLUMNS} FROM resource r WHERE {allowed} AND {join} ORDER BY r.id");
-            let rows = self.rows(&statement.sql, &statement.refs()).await?;
+            let rows = self.once(&statement).await?;
             found.extend(rows.iter().map(|row| (*target, stored(row))));
         }
         Ok(found)
@@ -195,7 +204,7 @@ impl<C: GenericClient> Session<C> {
             "SELECT {COLUMNS} FROM resource r WHERE {allowed} AND r.id IN \
              (SELECT s.id FROM search_value s WHERE s.parameter = {key} AND s.value = ANY({references})) ORDER BY r.id"
         );
-        let rows = self.rows(&statement.sql, &statement.refs()).await?;
+        let rows = self.once(&statement).await?;
         Ok(rows.iter().map(stored).collect())
     }
 }
@@ -246,7 +255,8 @@ fn conditions(
 }
 
 fn token_test(statement: &mut Statement, test: &TokenTest) -> String {
-    let (parameter, values) = (statement.bind(test.parameter.clone()), statement.bind(test.values.clone()));
+    let values: Vec<String> = test.values.iter().map(|value| kept(value).into_owned()).collect();
+    let (parameter, values) = (statement.bind(test.parameter.clone()), statement.bind(values));
     let system = match &test.system {
         Some(system) => format!(" AND s.extra = {}", statement.bind(system.clone())),
         None => String::new(),
@@ -296,7 +306,7 @@ fn value(statement: &mut Statement, test: &Test, modifier: Modifier) -> String {
         Test::Id(_) => "false".to_owned(),
         Test::Token { system, code } => {
             let code = match code {
-                Some(code) => format!("s.value = {}", statement.bind(code.clone())),
+                Some(code) => format!("s.value = {}", statement.bind(kept(code).into_owned())),
                 None => "true".to_owned(),
             };
             match system {
@@ -307,7 +317,8 @@ fn value(statement: &mut Statement, test: &Test, modifier: Modifier) -> String {
         }
         Test::Text(text) => match modifier {
             Modifier::Exact => {
-                let (lower, exact) = (statement.bind(text.to_lowercase()), statement.bind(text.clone()));
+                let lower = kept(&text.to_lowercase()).into_owned();
+                let (lower, exact) = (statement.bind(lower), statement.bind(text.clone()));
                 format!("s.value = {lower} AND s.extra = {exact}")
             }
             Modifier::Contains => {
@@ -318,14 +329,17 @@ fn value(statement: &mut Statement, test: &Test, modifier: Modifier) -> String {
         Test::Uri { uri, version } => {
             let uri = match modifier {
                 Modifier::Below => format!("s.value LIKE {}", statement.bind(format!("{}%", escape(uri)))),
-                _ => format!("s.value = {}", statement.bind(uri.clone())),
+                _ => format!("s.value = {}", statement.bind(kept(uri).into_owned())),
             };
             match version {
                 Some(version) => format!("{uri} AND s.extra = {}", statement.bind(version.clone())),
                 None => uri,
             }
         }
-        Test::References(any) => format!("s.value = ANY({})", statement.bind(any.clone())),
+        Test::References(any) => {
+            let any: Vec<String> = any.iter().map(|reference| kept(reference).into_owned()).collect();
+            format!("s.value = ANY({})", statement.bind(any))
+        }
         Test::Date { comparison, low, high } => date(statement, *comparison, "s.low", "s.high", *low, *high),
     }
 }
@@ -347,9 +361,9 @@ fn date(
     match comparison {
         Comparison::Eq => format!("{own_low} >= {low} AND {own_high} <= {high}"),
         Comparison::Ne => format!("({own_low} < {low} OR {own_high} > {high})"),
-        Comparison::Gt => format!("{own_high} > {high}"),
+        Comparison::Gt => format!("{own_low} > {high}"),
         Comparison::Lt => format!("{own_low} < {low}"),
-        Comparison::Ge => format!("{own_high} >= {low}"),
+        Comparison::Ge => format!("{own_low} >= {low}"),
         Comparison::Le => format!("{own_low} <= {high}"),
     }
 }

@@ -1,7 +1,10 @@
 //! Writing versions: one statement, one round trip, and outside of a transaction one commit.
+use std::borrow::Cow;
+
 use database::{Error, Kind};
 use deadpool_postgres::GenericClient;
 use fhir::search::Value;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{CHANGED, NewVersion, Session, WATCHED, WriteError};
@@ -18,6 +21,19 @@ struct IndexColumns {
 
 /// Suffix of the parameter key under which identifiers of references are indexed.
 pub(super) const IDENTIFIER: &str = ":identifier";
+
+/// Longest value kept as it is, in bytes: PostgreSQL refuses index rows of more than 2704 bytes.
+const KEPT: usize = 1024;
+
+/// The form of a value in indexed columns: a longer one is cut and told apart by its hash. It is found
+/// by equality and by a beginning within what is kept.
+pub(super) fn kept(value: &str) -> Cow<'_, str> {
+    if value.len() <= KEPT {
+        return Cow::Borrowed(value);
+    }
+    let beginning = &value[..value.floor_char_boundary(KEPT)];
+    Cow::Owned(format!("{beginning}#{}", hex::encode(Sha256::digest(value))))
+}
 
 impl IndexColumns {
     fn of(version: &NewVersion) -> Self {
@@ -36,7 +52,7 @@ impl IndexColumns {
                 Value::Date { low, high } => (None, None, Some(*low), Some(*high)),
             };
             columns.parameter.push(key);
-            columns.value.push(value);
+            columns.value.push(value.as_deref().map(|value| kept(value).into_owned()));
             columns.extra.push(extra);
             columns.low.push(low);
             columns.high.push(high);
@@ -70,7 +86,7 @@ const CREATE: &str = "WITH written AS (
 
 const UPDATE: &str = "WITH replaced AS (
     UPDATE resource SET current = false
-    WHERE id = $2 AND type = $1 AND version = $3 - 1 AND current AND deleted IS NULL RETURNING 1)
+    WHERE id = $2 AND type = $1 AND version = $3::bigint - 1 AND current AND deleted IS NULL RETURNING 1)
   , unindexed AS (DELETE FROM search_value WHERE id = $2 AND EXISTS (SELECT FROM replaced) RETURNING 1)
   , written AS (
     INSERT INTO resource (type, id, version, last_updated, content, read_tags, context_id, context_version)
@@ -78,8 +94,8 @@ const UPDATE: &str = "WITH replaced AS (
 
 const DELETE: &str = "WITH written AS (
     UPDATE resource SET deleted = $3 WHERE id = $2 AND type = $1 AND current AND deleted IS NULL RETURNING 1)
-  , unindexed AS (DELETE FROM search_value WHERE id = $2 RETURNING 1)
-  , keys AS (DELETE FROM unique_key WHERE id = $2 RETURNING 1)
+  , unindexed AS (DELETE FROM search_value WHERE id = $2 AND EXISTS (SELECT FROM written) RETURNING 1)
+  , keys AS (DELETE FROM unique_key WHERE id = $2 AND EXISTS (SELECT FROM written) RETURNING 1)
   SELECT (SELECT count(*) FROM written) AS written,
          CASE WHEN $4::text IS NOT NULL THEN pg_notify('dsf_changed', $4) END::text AS changed";
 
@@ -94,6 +110,9 @@ impl<C: GenericClient> Session<C> {
         debug_assert_eq!(CHANGED, "dsf_changed", "the statements name the channel");
         let statement = if new.version == 1 { format!("{CREATE}{REST}") } else { format!("{UPDATE}{REST}") };
         let columns = IndexColumns::of(new);
+        let keys =
+            |keys: &[String]| -> Vec<String> { keys.iter().map(|key| kept(key).into_owned()).collect() };
+        let (keys_added, keys_removed) = (keys(&new.keys_added), keys(&new.keys_removed));
         let version = number(new.version)?;
         let (context_id, context_version) = match new.context {
             Some((id, version)) => (Some(id), version.map(number).transpose()?),
@@ -121,13 +140,13 @@ impl<C: GenericClient> Session<C> {
                     &columns.extra,
                     &columns.low,
                     &columns.high,
-                    &new.keys_added,
+                    &keys_added,
                     &event_ids,
                     &subjects,
                     &payloads,
                     &parents,
                     &watched(new.resource_type),
-                    &new.keys_removed,
+                    &keys_removed,
                 ],
             )
             .await
