@@ -6,9 +6,18 @@
 #![forbid(unsafe_code)]
 
 pub mod changes;
+pub mod config;
 pub mod exchange;
+pub mod http;
 pub mod identity;
 pub mod initial;
 pub mod interactions;
+pub mod listener;
+pub mod relay;
+mod run;
 pub mod site;
 pub mod store;
+pub mod websocket;
+
+pub use config::Config;
+pub use run::{Error, run};

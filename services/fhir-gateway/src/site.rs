@@ -1,9 +1,14 @@
 //! What every request needs to know of the site it is served by.
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-
-use crate::{changes::Changes, identity::RoleConfig, identity::directory::Directory, store::Store};
+use crate::{
+    changes::Changes,
+    identity::{
+        RoleConfig,
+        directory::{Directory, DirectoryCache},
+    },
+    store::Store,
+};
 
 /// Default of `Site::page_count`: entries of a search page where the client does not say.
 pub const DEFAULT_PAGE_COUNT: u32 = 20;
@@ -51,13 +56,15 @@ pub struct Site {
     pub roles: RoleConfig,
     /// To be told after every commit.
     pub changes: Changes,
-    /// Snapshot of the allow list; replaced when one of its resources changes.
-    pub directory: ArcSwap<Directory>,
+    /// Snapshots of the allow list.
+    pub directory: Arc<DirectoryCache>,
 }
 
 impl Site {
-    /// The current snapshot of the allow list, for one request.
+    /// The current snapshot of the allow list, for one request: it was fresh when the caller was identified.
+    /// `directory().facts` implements `access::Facts`. What the transaction of the request itself
+    /// has written is not in it.
     pub fn directory(&self) -> Arc<Directory> {
-        self.directory.load_full()
+        self.directory.snapshot()
     }
 }

@@ -1,5 +1,216 @@
 //! Snapshot of the allow list: everything that decides who a certificate is and what holds about it.
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
+use access::Identity;
+use arc_swap::ArcSwap;
+use fhir::{Format, Resource};
+use tokio::sync::watch;
+
+use super::facts::{self, SnapshotFacts};
+use crate::{
+    store::{Store, WATCHED},
+    websocket::Subscription,
+};
+
+/// Oldest snapshot that is used while notifications of the database are not heard.
+const DEAF_AGE: Duration = Duration::from_secs(1);
 /// One snapshot. Replaced as a whole when a resource it was made from changes.
 #[derive(Default)]
-pub struct Directory {}
+pub struct Directory {
+    resources: Resources,
+    /// What follows from them; `access::Facts` is implemented on it.
+    pub facts: SnapshotFacts,
+    /// Organizations by the thumbprint of their certificate.
+    holders: HashMap<String, Holder>,
+    /// Active WebSocket Subscriptions.
+    pub subscriptions: Vec<Arc<Subscription>>,
+}
+
+/// Current resources by type.
+pub(super) type Resources = BTreeMap<&'static str, Arc<Vec<Arc<Resource>>>>;
+
+/// Who holds a certificate.
+pub enum Holder {
+    /// An active organization.
+    Organization(Arc<Identity>),
+    /// Two organizations claim it: nobody is trusted.
+    Ambiguous,
+}
+
+impl Directory {
+    fn build(resources: Resources, own: &Own) -> Self {
+        let facts = SnapshotFacts::of(&resources, &own.organization);
+        let mut holders = HashMap::new();
+        for organization in all(&resources, "Organization") {
+            let Some(identifier) = facts::active_organization(organization) else { continue };
+            let thumbprints: BTreeSet<String> = facts::thumbprints(organization).collect();
+            for thumbprint in thumbprints {
+                let local = identifier == own.organization;
+                let endpoint = facts::endpoint_of(&resources, organization, &thumbprint, local, &own.base_url);
+                let identity = Identity::Organization(access::Organization {
+                    identifier: identifier.to_owned(),
+                    id: organization.id().unwrap_or_default().to_owned(),
+                    local,
+                    endpoint,
+                });
+                holders
+                    .entry(thumbprint)
+                    .and_modify(|holder| *holder = Holder::Ambiguous)
+                    .or_insert_with(|| Holder::Organization(Arc::new(identity)));
+            }
+        }
+        let subscriptions =
+            all(&resources, "Subscription").iter().filter_map(|found| Subscription::read(found)).map(Arc::new).collect();
+        Self { resources, facts, holders, subscriptions }
+    }
+
+    /// All current resources of one of the watched types.
+    pub fn all(&self, resource_type: &str) -> &[Arc<Resource>] {
+        all(&self.resources, resource_type)
+    }
+
+    /// The active organization that a certificate belongs to.
+    pub fn holder(&self, thumbprint: &str) -> Option<&Holder> {
+        self.holders.get(thumbprint)
+    }
+}
+
+pub(super) fn all<'a>(resources: &'a Resources, resource_type: &str) -> &'a [Arc<Resource>] {
+    resources.get(resource_type).map_or(&[], |all| all.as_slice())
+}
+
+/// What a snapshot is seen from.
+struct Own {
+    organization: String,
+    base_url: String,
+}
+
+/// The snapshot and what is known of its age.
+pub struct DirectoryCache {
+    own: Own,
+    snapshot: ArcSwap<Directory>,
+    /// Types that changed since the snapshot.
+    changed: Mutex<BTreeSet<&'static str>>,
+    stale: AtomicBool,
+    /// Notifications of the database are heard.
+    listening: AtomicBool,
+    loaded: Mutex<Option<Instant>>,
+    /// One load at a time.
+    loading: tokio::sync::Mutex<()>,
+    generation: watch::Sender<u64>,
+}
+
+impl DirectoryCache {
+    /// Empty until the first [`DirectoryCache::fresh`]. `organization` is the local identifier value.
+    pub fn new(organization: &str, base_url: &str) -> Self {
+        Self {
+            own: Own { organization: organization.to_owned(), base_url: base_url.to_owned() },
+            snapshot: ArcSwap::default(),
+            changed: Mutex::new(WATCHED.into()),
+            stale: AtomicBool::new(true),
+            listening: AtomicBool::new(false),
+            loaded: Mutex::new(None),
+            loading: tokio::sync::Mutex::new(()),
+            generation: watch::Sender::new(0),
+        }
+    }
+
+    /// The last snapshot.
+    pub fn snapshot(&self) -> Arc<Directory> {
+        self.snapshot.load_full()
+    }
+
+    /// A resource of a type changed; nothing happens for types that are not watched.
+    pub fn invalidate(&self, resource_type: &str) {
+        if let Some(known) = WATCHED.iter().find(|known| **known == resource_type) {
+            self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(known);
+            self.stale.store(true, Ordering::Release);
+        }
+    }
+
+    /// Notifications are heard again (everything may have changed), or are not heard any more.
+    pub fn set_listening(&self, listening: bool) {
+        if listening {
+            self.changed.lock().unwrap_or_else(PoisonError::into_inner).extend(WATCHED);
+            self.stale.store(true, Ordering::Release);
+        }
+        self.listening.store(listening, Ordering::Release);
+    }
+
+    /// Tells of every new snapshot.
+    pub fn generations(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    fn is_fresh(&self) -> bool {
+        if self.stale.load(Ordering::Acquire) {
+            return false;
+        }
+        self.listening.load(Ordering::Acquire) || {
+            let loaded = *self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            loaded.is_some_and(|loaded| loaded.elapsed() < DEAF_AGE)
+        }
+    }
+
+    /// A snapshot that no known change is missing from.
+    ///
+    /// # Errors
+    /// The database's, where a new snapshot was needed.
+    pub async fn fresh(&self, store: &Store) -> Result<Arc<Directory>, database::Error> {
+        if self.is_fresh() {
+            return Ok(self.snapshot());
+        }
+        let _one = self.loading.lock().await;
+        if self.is_fresh() {
+            return Ok(self.snapshot());
+        }
+        let deaf = !self.listening.load(Ordering::Acquire);
+        // Cleared before reading: a change that comes meanwhile is loaded next time.
+        self.stale.store(false, Ordering::Release);
+        let mut types = std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner));
+        if deaf {
+            types.extend(WATCHED);
+        }
+        match load(store, &types, &self.snapshot()).await {
+            Ok(resources) => {
+                self.snapshot.store(Arc::new(Directory::build(resources, &self.own)));
+                *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                self.generation.send_modify(|generation| *generation += 1);
+                Ok(self.snapshot())
+            }
+            Err(error) => {
+                self.changed.lock().unwrap_or_else(PoisonError::into_inner).extend(types);
+                self.stale.store(true, Ordering::Release);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The resources of `types` from the store, the others from the snapshot before.
+async fn load(
+    store: &Store,
+    types: &BTreeSet<&'static str>,
+    before: &Directory,
+) -> Result<Resources, database::Error> {
+    let mut resources = before.resources.clone();
+    let session = store.session().await?;
+    for resource_type in types {
+        let mut all = Vec::new();
+        for stored in session.all(resource_type).await? {
+            match fhir::parse(&stored.content, Format::Json) {
+                Ok(resource) => all.push(Arc::new(resource)),
+                Err(error) => tracing::error!(resource_type, id = %stored.id, %error, "a stored resource cannot be read"),
+            }
+        }
+        resources.insert(resource_type, Arc::new(all));
+    }
+    Ok(resources)
+}

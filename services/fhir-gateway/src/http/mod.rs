@@ -1,0 +1,266 @@
+//! FHIR over HTTP: routes, negotiation, bodies, responses. What happens in between is the interactions'.
+
+mod admission;
+mod body;
+mod metrics;
+mod negotiate;
+mod respond;
+mod target;
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use access::Identity;
+use bytes::Buf;
+use futures_util::Stream;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use tracing::Instrument;
+use warp::{Filter, Rejection, filters::BoxedFilter, reject::Reject, reply::Response};
+
+pub use admission::Admission;
+pub use metrics::Metrics;
+pub use negotiate::query as decode_query;
+use target::Target;
+
+use crate::{
+    exchange::{Answer, BodyFormat, Interaction, Request},
+    identity::{self, Refusal},
+    interactions,
+    listener::{Peer, tls::Tls},
+    site::Site,
+    websocket::Sockets,
+};
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct Gateway {
+    /// The site.
+    pub site: Arc<Site>,
+    /// Says whether a certificate is still good.
+    pub tls: Arc<Tls>,
+    /// Places for requests.
+    pub admission: Admission,
+    /// Time for the body of a request.
+    pub body_timeout: Duration,
+    /// Subscriptions.
+    pub sockets: Sockets,
+    /// Instruments.
+    pub metrics: Metrics,
+}
+
+/// Someone we know, with the connection that says so.
+#[derive(Clone)]
+struct Caller {
+    identity: Arc<Identity>,
+    peer: Peer,
+}
+
+/// The request ends before it is routed.
+#[derive(Debug)]
+struct Refused(Refusal);
+
+impl Reject for Refused {}
+
+/// All routes. Every answer, also to nonsense, comes from here.
+pub fn routes(
+    gateway: Gateway,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
+    let gateway = Arc::new(gateway);
+    let base = target::base_path(&gateway.site.base_url);
+    let socket = base
+        .clone()
+        .and(warp::path("ws"))
+        .and(warp::path::end())
+        .and(caller(&gateway))
+        .and(warp::ws())
+        .map({
+            let gateway = Arc::clone(&gateway);
+            move |caller: Caller, upgrade| gateway.sockets.accept(caller.identity, caller.peer, upgrade)
+        })
+        .boxed();
+    let rest = caller(&gateway)
+        .and(base)
+        .and(target::filter())
+        .and(warp::method())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then({
+            let gateway = Arc::clone(&gateway);
+            move |caller, target, method, query, headers, body| {
+                let gateway = Arc::clone(&gateway);
+                async move { gateway.respond(caller, target, method, query, headers, body).await }
+            }
+        })
+        .boxed();
+    let metrics = gateway.metrics.clone();
+    socket.or(rest).unify().recover(move |rejection| recover(rejection, metrics.clone())).unify()
+}
+
+/// Who calls. Decided anew for every request.
+fn caller(gateway: &Arc<Gateway>) -> BoxedFilter<(Caller,)> {
+    let gateway = Arc::clone(gateway);
+    warp::ext::get::<Peer>()
+        .and_then(move |peer: Peer| {
+            let gateway = Arc::clone(&gateway);
+            async move {
+                match identity::decide(&gateway.site, &gateway.tls, &peer).await {
+                    Ok(identity) => Ok(Caller { identity, peer }),
+                    Err(refusal) => Err(warp::reject::custom(Refused(refusal))),
+                }
+            }
+        })
+        .boxed()
+}
+
+async fn recover(rejection: Rejection, metrics: Metrics) -> Result<Response, Infallible> {
+    Ok(match rejection.find::<Refused>() {
+        Some(Refused(Refusal::Unknown)) => {
+            metrics.refused("unknown-caller");
+            respond::unknown_caller()
+        }
+        Some(Refused(Refusal::Unavailable)) => {
+            metrics.refused("unavailable");
+            respond::busy()
+        }
+        // Everything that is not a resource, a path or a method we have.
+        None => respond::empty(StatusCode::NOT_FOUND),
+    })
+}
+
+impl Gateway {
+    async fn respond<S, B>(
+        &self,
+        caller: Caller,
+        target: Target,
+        method: Method,
+        query_text: String,
+        headers: HeaderMap,
+        body: S,
+    ) -> Response
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send,
+        B: Buf,
+    {
+        let allow = target.allow();
+        if method == Method::OPTIONS {
+            return respond::allowing(StatusCode::OK, allow);
+        }
+        let root = target == Target::Root;
+        let Some(interaction) = target.interaction(&method) else {
+            return if root { self.no_page(&headers, &query_text) } else { respond::allowing(StatusCode::METHOD_NOT_ALLOWED, allow) };
+        };
+        let started = Instant::now();
+        let span = tracing::info_span!(
+            "request",
+            otel.name = format!("{method} {}", interaction.resource_type().unwrap_or("system")),
+            otel.kind = "server",
+            interaction = interaction.name(),
+            status = tracing::field::Empty,
+        );
+        let parent = headers.get(telemetry::context::TRACEPARENT).and_then(|parent| parent.to_str().ok());
+        telemetry::context::set_parent(&span, parent);
+        let response = self
+            .carry_out(caller, interaction.clone(), method == Method::HEAD, query_text, headers, body)
+            .instrument(span.clone())
+            .await;
+        span.record("status", response.status().as_u16());
+        self.metrics.answered(&interaction, response.status(), started.elapsed());
+        response
+    }
+
+    async fn carry_out<S, B>(
+        &self,
+        caller: Caller,
+        interaction: Interaction,
+        head: bool,
+        query_text: String,
+        headers: HeaderMap,
+        body: S,
+    ) -> Response
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send,
+        B: Buf,
+    {
+        let Some(present) = self.admission.enter() else {
+            self.metrics.refused("busy");
+            return respond::busy();
+        };
+        let query = negotiate::query(&query_text);
+        let negotiated = if interaction.resource_type() == Some("Binary") {
+            negotiate::output_or_raw(&headers, &query)
+        } else {
+            negotiate::output(&headers, &query)
+        };
+        let output = match negotiated {
+            Ok(output) => output,
+            Err(status) => return respond::empty(status),
+        };
+        let body_format = match negotiate::body_format(&headers, &interaction) {
+            Ok(format) => format,
+            Err(status) => return respond::empty(status),
+        };
+        let body = match body_format {
+            BodyFormat::None => bytes::Bytes::new(),
+            _ => match body::read(body, &headers, self.site.limits.max_body, self.body_timeout).await {
+                Ok(body) => body,
+                Err(status) => return respond::empty(status),
+            },
+        };
+        let Some(running) = self.admission.run(present).await else {
+            self.metrics.refused("busy");
+            return respond::busy();
+        };
+        let request = Request {
+            interaction,
+            head,
+            identity: caller.identity,
+            query,
+            query_text,
+            prefer: negotiate::prefer(&headers),
+            conditions: negotiate::conditions(&headers),
+            body,
+            body_format,
+            output: output.clone(),
+            security_context: headers
+                .get_all("x-security-context")
+                .iter()
+                .filter_map(|line| line.to_str().ok().map(str::to_owned))
+                .collect(),
+            trace_parent: telemetry::context::current(),
+        };
+        let site = Arc::clone(&self.site);
+        // A task of its own: what has begun ends, also when the client goes away in the middle.
+        let work = async move {
+            let answer = interactions::handle(&site, request).await;
+            drop(running);
+            answer
+        };
+        match tokio::spawn(work.in_current_span()).await {
+            Ok(answer) => respond::write(answer, &output, head),
+            Err(error) => {
+                tracing::error!(%error, "an interaction ended without an answer");
+                respond::empty(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
+
+    /// `GET` on the base URL: there is no page (yet) and no resource.
+    fn no_page(&self, headers: &HeaderMap, query_text: &str) -> Response {
+        let output = match negotiate::output(headers, &negotiate::query(query_text)) {
+            Ok(output) => output,
+            Err(status) => return respond::empty(status),
+        };
+        let answer = Answer::error(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "processing",
+            "the base URL takes batch and transaction bundles by POST",
+        )
+        .with_header(header::ALLOW, HeaderValue::from_static("POST"))
+        .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        respond::write(answer, &output, false)
+    }
+}
