@@ -378,7 +378,8 @@ async fn rights_and_includes() {
     let referring = session.referring(&reverse, "Organization", &[own], remote("b.test")).await.unwrap();
     let mut referring: Vec<Uuid> = referring.iter().map(|found| found.id).collect();
     let mut expected = vec![first, second];
-    (referring.sort(), expected.sort());
+    referring.sort();
+    expected.sort();
     assert_eq!(referring, expected, "an Organization with several Endpoints gets them all");
 
     // Tasks are filtered by what they hold.
