@@ -1,5 +1,5 @@
 //! Starting, running and stopping the gateway.
-use std::{future::Future, io, path::PathBuf, sync::Arc};
+use std::{future::Future, io, path::PathBuf, sync::Arc, time::Duration};
 
 use database::{DatabaseConfig, Notification, Pool};
 use messaging::connect::Nats;
@@ -28,6 +28,9 @@ use crate::{
 
 /// Channels of the database that every replica listens on.
 const CHANNELS: &[&str] = &[store::CHANGED];
+
+/// How long the start waits for NATS. It goes on without.
+const NATS_START_WAIT: Duration = Duration::from_millis(500);
 
 /// Why the gateway does not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -124,10 +127,15 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
     background.push(tokio::spawn(follow_nats(config.clone(), Arc::clone(&site), stop.clone())));
     background.push(tokio::spawn(follow_files(config.reload_interval.get(), Arc::clone(&tls))));
 
+    site.changes.heard(NATS_START_WAIT).await;
     let gateway = Gateway {
         site,
         tls: Arc::clone(&tls),
-        admission: Admission::new(config.max_requests, config.max_waiting_requests, config.wait_timeout.get()),
+        admission: Admission::new(
+            config.max_requests,
+            config.max_waiting_requests,
+            config.wait_timeout.get(),
+        ),
         body_timeout: config.body_timeout.get(),
         sockets: sockets.clone(),
         metrics: Metrics::default(),
@@ -142,8 +150,7 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
     };
     let listener = tokio::spawn(async move { listener.serve(socket, routes(gateway), stop).await });
     if let Some(path) = &config.ready_file {
-        std::fs::write(path, "ready\n")
-            .map_err(|reason| Error::ReadyFile { path: path.clone(), reason })?;
+        std::fs::write(path, "ready\n").map_err(|reason| Error::ReadyFile { path: path.clone(), reason })?;
     }
     tracing::info!(listen = %config.listen, "ready");
     Ok(Running { listener, sockets, background })
@@ -168,14 +175,19 @@ async fn follow_database(pool: Pool, site: Arc<Site>) {
 /// Connects to NATS, however long that takes, then relays events and exchanges notices.
 async fn follow_nats(config: Config, site: Arc<Site>, stop: watch::Receiver<bool>) {
     let nats = Nats::connect(&config.nats(), "fhir-gateway").await;
-    let relay =
-        relay::run(site.store.clone(), site.changes.clone(), nats.clone(), config.nats_replicas, stop.clone());
+    let relay = relay::run(
+        site.store.clone(),
+        site.changes.clone(),
+        nats.clone(),
+        config.nats_replicas,
+        stop.clone(),
+    );
     let notices = exchange_notices(site.changes.clone(), nats, stop);
     tokio::join!(relay, notices);
 }
 
 /// Takes over changed certificates, CAs and revocation lists: at SIGHUP and every `pause`.
-async fn follow_files(pause: std::time::Duration, tls: Arc<Tls>) {
+async fn follow_files(pause: Duration, tls: Arc<Tls>) {
     let mut hangup = signal(SignalKind::hangup()).ok();
     let mut look = interval(pause);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -193,7 +205,9 @@ async fn follow_files(pause: std::time::Duration, tls: Arc<Tls>) {
         match tls.reload() {
             Ok(true) => tracing::info!("certificates or revocation lists were renewed"),
             Ok(false) => {}
-            Err(error) => tracing::error!(%error, "changed TLS files are not usable, the ones before stay in force"),
+            Err(error) => {
+                tracing::error!(%error, "changed TLS files are not usable, the ones before stay in force")
+            }
         }
     }
 }

@@ -3,10 +3,13 @@
 
 mod notices;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use messaging::event::ResourceEvent;
-use tokio::sync::{Notify, broadcast};
+use tokio::{
+    sync::{Notify, broadcast, watch},
+    time::timeout,
+};
 
 pub use notices::exchange_notices;
 
@@ -37,13 +40,16 @@ struct Inner {
     directory: Arc<DirectoryCache>,
     signals: broadcast::Sender<Signal>,
     outbox: Notify,
+    /// Notices of other replicas are heard.
+    hearing: watch::Sender<bool>,
 }
 
 impl Changes {
     /// Nobody listens yet.
     pub fn new(directory: Arc<DirectoryCache>) -> Self {
         let (signals, _) = broadcast::channel(CAPACITY);
-        Self { inner: Arc::new(Inner { directory, signals, outbox: Notify::new() }) }
+        let (outbox, hearing) = (Notify::new(), watch::Sender::new(false));
+        Self { inner: Arc::new(Inner { directory, signals, outbox, hearing }) }
     }
 
     /// Resources were written and the transaction is committed: one event per resource version, in the
@@ -73,6 +79,12 @@ impl Changes {
     /// All signals from now on.
     pub fn signals(&self) -> broadcast::Receiver<Signal> {
         self.inner.signals.subscribe()
+    }
+
+    /// Waits until notices of other replicas are heard, at most `limit`: who subscribes earlier is dropped
+    /// once they are.
+    pub async fn heard(&self, limit: Duration) {
+        let _ = timeout(limit, self.inner.hearing.subscribe().wait_for(|hearing| *hearing)).await;
     }
 
     fn tell(&self, signal: Signal) {

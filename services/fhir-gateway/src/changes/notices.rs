@@ -66,6 +66,7 @@ async fn hear(changes: &Changes, nats: &Nats, replica: &str) {
         };
         // What was committed elsewhere before we listened was not heard.
         changes.tell(Signal::Gap);
+        changes.inner.hearing.send_replace(true);
         let mut look = tokio::time::interval(LOOK);
         loop {
             let notice = tokio::select! {

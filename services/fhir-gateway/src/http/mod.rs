@@ -151,7 +151,11 @@ impl Gateway {
         }
         let root = target == Target::Root;
         let Some(interaction) = target.interaction(&method) else {
-            return if root { self.no_page(&headers, &query_text) } else { respond::allowing(StatusCode::METHOD_NOT_ALLOWED, allow) };
+            return if root {
+                self.no_page(&headers, &query_text)
+            } else {
+                respond::allowing(StatusCode::METHOD_NOT_ALLOWED, allow)
+            };
         };
         let started = Instant::now();
         let span = tracing::info_span!(

@@ -2,7 +2,9 @@
 use fhir::Format;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use percent_encoding::percent_decode_str;
-use time::{OffsetDateTime, PrimitiveDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use time::{
+    OffsetDateTime, PrimitiveDateTime, format_description::BorrowedFormatItem, macros::format_description,
+};
 
 use crate::exchange::{BodyFormat, Conditions, Handling, Interaction, Output, Prefer, Return};
 
@@ -31,9 +33,8 @@ const CONTENT: [(&str, Format); 6] = [
 ];
 
 /// IMF-fixdate, the one form of HTTP dates that is written (RFC 9110, section 5.6.7).
-const HTTP_DATE: &[BorrowedFormatItem<'_>] = format_description!(
-    "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-);
+const HTTP_DATE: &[BorrowedFormatItem<'_>] =
+    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
 /// Query parameters, decoded, in their order. `+` is a space; what is not UTF-8 becomes U+FFFD.
 pub fn query(text: &str) -> Vec<(String, String)> {
@@ -200,7 +201,11 @@ mod tests {
             (None, "", Ok("application/fhir+xml")),
             (Some("*/*"), "", Ok("application/fhir+xml")),
             (Some("application/fhir+json"), "", Ok("application/fhir+json")),
-            (Some("application/fhir+json;charset=utf-8;q=0.1, application/fhir+xml"), "", Ok("application/fhir+json")),
+            (
+                Some("application/fhir+json;charset=utf-8;q=0.1, application/fhir+xml"),
+                "",
+                Ok("application/fhir+json"),
+            ),
             (Some("application/fhir+xml, application/json"), "", Ok("application/json")),
             (Some("application/json+fhir"), "", Ok("application/json+fhir")),
             (Some("text/xml"), "", Ok("text/xml")),
@@ -234,17 +239,27 @@ mod tests {
             (&binary, "application/json", Ok(BodyFormat::Fhir(Format::Json))),
         ];
         for (interaction, content_type, expected) in table {
-            assert_eq!(body_format(&headers(&[("content-type", content_type)]), interaction), expected, "{content_type}");
+            assert_eq!(
+                body_format(&headers(&[("content-type", content_type)]), interaction),
+                expected,
+                "{content_type}"
+            );
         }
         assert_eq!(body_format(&HeaderMap::new(), &task), Err(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
 
     #[test]
     fn queries_are_decoded_in_order() {
-        let pairs = query("criteria%3Aexact=Task%3Fstatus%3Drequested&&_count=1&flag&date=gt2026-01-01T00:00:00+01:00");
+        let pairs = query(
+            "criteria%3Aexact=Task%3Fstatus%3Drequested&&_count=1&flag&date=gt2026-01-01T00:00:00+01:00",
+        );
         let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let expected =
-            [("criteria:exact", "Task?status=requested"), ("_count", "1"), ("flag", ""), ("date", "gt2026-01-01T00:00:00 01:00")];
+        let expected = [
+            ("criteria:exact", "Task?status=requested"),
+            ("_count", "1"),
+            ("flag", ""),
+            ("date", "gt2026-01-01T00:00:00 01:00"),
+        ];
         assert_eq!(pairs, expected);
     }
 

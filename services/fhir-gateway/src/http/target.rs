@@ -39,17 +39,18 @@ impl Target {
             Self::Instance { .. } => "GET, HEAD, PUT, DELETE, OPTIONS",
             Self::PermanentDelete { .. } => "POST, OPTIONS",
             Self::Snapshot { .. } => "GET, HEAD, POST, OPTIONS",
-            Self::Metadata | Self::History | Self::TypeHistory { .. } | Self::InstanceHistory { .. } | Self::Version { .. } => {
-                "GET, HEAD, OPTIONS"
-            }
+            Self::Metadata
+            | Self::History
+            | Self::TypeHistory { .. }
+            | Self::InstanceHistory { .. }
+            | Self::Version { .. } => "GET, HEAD, OPTIONS",
         }
     }
 
     /// The interaction; none where the method does not work here.
     pub(super) fn interaction(self, method: &Method) -> Option<Interaction> {
         let get = method == Method::GET || method == Method::HEAD;
-        let (post, put, delete) =
-            (method == Method::POST, method == Method::PUT, method == Method::DELETE);
+        let (post, put, delete) = (method == Method::POST, method == Method::PUT, method == Method::DELETE);
         Some(match self {
             Self::Root if post => Interaction::Bundle,
             Self::Metadata if get => Interaction::Capabilities,
@@ -131,7 +132,8 @@ pub(super) fn filter() -> BoxedFilter<(Target,)> {
 
 /// The path of the base URL, segment by segment.
 pub(super) fn base_path(base_url: &str) -> BoxedFilter<()> {
-    let path = base_url.split_once("://").map_or("", |(_, rest)| rest).split_once('/').map_or("", |(_, path)| path);
+    let path =
+        base_url.split_once("://").map_or("", |(_, rest)| rest).split_once('/').map_or("", |(_, path)| path);
     let mut filter: BoxedFilter<()> = warp::any().boxed();
     for segment in path.split('/').filter(|segment| !segment.is_empty()) {
         let segment = segment.to_owned();

@@ -53,7 +53,8 @@ impl Directory {
             let thumbprints: BTreeSet<String> = facts::thumbprints(organization).collect();
             for thumbprint in thumbprints {
                 let local = identifier == own.organization;
-                let endpoint = facts::endpoint_of(&resources, organization, &thumbprint, local, &own.base_url);
+                let endpoint =
+                    facts::endpoint_of(&resources, organization, &thumbprint, local, &own.base_url);
                 let identity = Identity::Organization(access::Organization {
                     identifier: identifier.to_owned(),
                     id: organization.id().unwrap_or_default().to_owned(),
@@ -66,14 +67,22 @@ impl Directory {
                     .or_insert_with(|| Holder::Organization(Arc::new(identity)));
             }
         }
-        let subscriptions =
-            all(&resources, "Subscription").iter().filter_map(|found| Subscription::read(found)).map(Arc::new).collect();
+        let subscriptions = all(&resources, "Subscription")
+            .iter()
+            .filter_map(|found| Subscription::read(found))
+            .map(Arc::new)
+            .collect();
         Self { resources, facts, holders, subscriptions }
     }
 
     /// All current resources of one of the watched types.
     pub fn all(&self, resource_type: &str) -> &[Arc<Resource>] {
         all(&self.resources, resource_type)
+    }
+
+    /// Whether there is an active WebSocket Subscription with this id.
+    pub fn has_subscription(&self, id: &str) -> bool {
+        self.subscriptions.iter().any(|subscription| subscription.id == id)
     }
 
     /// The active organization that a certificate belongs to.
@@ -207,7 +216,9 @@ async fn load(
         for stored in session.all(resource_type).await? {
             match fhir::parse(&stored.content, Format::Json) {
                 Ok(resource) => all.push(Arc::new(resource)),
-                Err(error) => tracing::error!(resource_type, id = %stored.id, %error, "a stored resource cannot be read"),
+                Err(error) => {
+                    tracing::error!(resource_type, id = %stored.id, %error, "a stored resource cannot be read")
+                }
             }
         }
         resources.insert(resource_type, Arc::new(all));

@@ -68,7 +68,9 @@ impl SnapshotFacts {
                     .entry((process.url.clone(), process.version.clone()))
                     .or_default()
                     .push(process),
-                Err(error) => tracing::warn!(id = definition.id(), %error, "an ActivityDefinition is not usable"),
+                Err(error) => {
+                    tracing::warn!(id = definition.id(), %error, "an ActivityDefinition is not usable")
+                }
             }
         }
         facts
@@ -87,7 +89,8 @@ impl SnapshotFacts {
             let reference = affiliation.child(name)?;
             referenced(reference, organizations).filter(|identifier| self.active.contains(*identifier))
         };
-        let (Some(parent), Some(member)) = (organization("organization"), organization("participatingOrganization"))
+        let (Some(parent), Some(member)) =
+            (organization("organization"), organization("participatingOrganization"))
         else {
             return;
         };
@@ -169,7 +172,9 @@ pub(super) fn endpoint_of(
     let active = || endpoints.iter().filter(|endpoint| endpoint.text("status") == Some("active"));
     if local {
         return active()
-            .find(|endpoint| endpoint.text("address").is_some_and(|url| url.trim_end_matches('/') == base_url))
+            .find(|endpoint| {
+                endpoint.text("address").is_some_and(|url| url.trim_end_matches('/') == base_url)
+            })
             .and_then(|endpoint| endpoint_identifier(endpoint))
             .map(str::to_owned);
     }

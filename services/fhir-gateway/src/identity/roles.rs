@@ -128,7 +128,8 @@ impl RoleConfig {
                     tracing::warn!(%name, "the role configuration grants a role that does not exist");
                 }
             }
-            for role in entry.practitioner_role.all().iter().filter(|role| practitioner_role(role).is_none()) {
+            for role in entry.practitioner_role.all().iter().filter(|role| practitioner_role(role).is_none())
+            {
                 tracing::warn!(%role, "a practitioner role is not of the form system|code");
             }
         }
@@ -162,7 +163,8 @@ impl RoleConfig {
                     }
                 }
             }
-            practitioner_roles.extend(entry.practitioner_role.all().iter().filter_map(|role| practitioner_role(role)));
+            practitioner_roles
+                .extend(entry.practitioner_role.all().iter().filter_map(|role| practitioner_role(role)));
         }
         practitioner_roles.dedup();
         let identifier = certificate
@@ -175,15 +177,18 @@ impl RoleConfig {
 
 impl Entry {
     fn matches(&self, certificate: &Certificate) -> bool {
-        let thumbprint = self.thumbprint.all().iter().any(|own| own.eq_ignore_ascii_case(&certificate.thumbprint));
+        let thumbprint =
+            self.thumbprint.all().iter().any(|own| own.eq_ignore_ascii_case(&certificate.thumbprint));
         let email = certificate.email.as_deref();
-        thumbprint || email.is_some_and(|email| self.email.all().iter().any(|own| own.eq_ignore_ascii_case(email)))
+        thumbprint
+            || email.is_some_and(|email| self.email.all().iter().any(|own| own.eq_ignore_ascii_case(email)))
     }
 }
 
 fn practitioner_role(text: &str) -> Option<Role> {
     let (system, code) = text.split_once('|')?;
-    (!system.is_empty() && !code.is_empty()).then(|| Role { system: system.to_owned(), code: code.to_owned() })
+    (!system.is_empty() && !code.is_empty())
+        .then(|| Role { system: system.to_owned(), code: code.to_owned() })
 }
 
 #[cfg(test)]
@@ -207,7 +212,8 @@ mod tests {
         "#;
         let config: RoleConfig = toml::from_str(text).unwrap();
         let certificate = Certificate::named("ab", Some("reader@hospital.example"));
-        let person = access::Identity::Practitioner(config.practitioner(&certificate, "hospital.example").unwrap());
+        let person =
+            access::Identity::Practitioner(config.practitioner(&certificate, "hospital.example").unwrap());
         let table = [
             (Interaction::Search, "Endpoint", true),
             (Interaction::Read, "Task", true),

@@ -5,8 +5,7 @@
 use std::{future::IntoFuture, time::Duration};
 
 use async_nats::{
-    HeaderMap, connection::State, header::NATS_MESSAGE_ID, jetstream,
-    jetstream::context::PublishAckFuture,
+    HeaderMap, connection::State, header::NATS_MESSAGE_ID, jetstream, jetstream::context::PublishAckFuture,
 };
 use futures_util::future::join_all;
 use messaging::{connect::Nats, streams};
@@ -28,7 +27,13 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs until the stop signal.
-pub async fn run(store: Store, changes: Changes, nats: Nats, replicas: usize, mut stop: watch::Receiver<bool>) {
+pub async fn run(
+    store: Store,
+    changes: Changes,
+    nats: Nats,
+    replicas: usize,
+    mut stop: watch::Receiver<bool>,
+) {
     let relay = Relay {
         stream: jetstream::new(nats.client().clone()),
         nats,

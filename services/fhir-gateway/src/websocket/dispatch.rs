@@ -40,7 +40,11 @@ impl Delivery {
 }
 
 /// Follows the changes until the stop signal.
-pub async fn dispatch(sockets: Sockets, mut signals: broadcast::Receiver<Signal>, mut stop: watch::Receiver<bool>) {
+pub async fn dispatch(
+    sockets: Sockets,
+    mut signals: broadcast::Receiver<Signal>,
+    mut stop: watch::Receiver<bool>,
+) {
     loop {
         let signal = tokio::select! {
             signal = signals.recv() => signal,
@@ -83,10 +87,12 @@ async fn deliver(sockets: &Sockets, event: &ResourceEvent) -> Result<(), databas
     let Ok(id) = event.id.parse::<Uuid>() else { return Ok(()) };
     let stored = site.store.session().await?.read(&event.resource_type, id).await?;
     // A version that is not current any more has a change of its own coming.
-    let Some(stored) = stored.filter(|stored| stored.version == event.version && stored.deleted.is_none()) else {
+    let Some(stored) = stored.filter(|stored| stored.version == event.version && stored.deleted.is_none())
+    else {
         return Ok(());
     };
-    let (Ok(resource), Ok(json)) = (fhir::parse(&stored.content, Format::Json), String::from_utf8(stored.content))
+    let (Ok(resource), Ok(json)) =
+        (fhir::parse(&stored.content, Format::Json), String::from_utf8(stored.content))
     else {
         tracing::error!(%id, "a stored resource cannot be read");
         return Ok(());

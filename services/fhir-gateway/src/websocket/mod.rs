@@ -139,7 +139,11 @@ impl Sockets {
     fn drop_all(&self, reason: &'static str) {
         let mut sessions = self.sessions();
         if !sessions.is_empty() {
-            tracing::info!(sessions = sessions.len(), reason, "subscribers are dropped so that they catch up");
+            tracing::info!(
+                sessions = sessions.len(),
+                reason,
+                "subscribers are dropped so that they catch up"
+            );
             sessions.clear();
         }
     }

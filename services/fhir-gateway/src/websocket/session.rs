@@ -162,13 +162,19 @@ impl Session {
 
     /// What a client says; everything but `bind` is passed over.
     async fn incoming(&mut self, number: u64, message: &Message) -> Result<Option<Message>, End> {
-        let Some(id) = message.to_str().ok().and_then(|text| text.strip_prefix("bind ")).map(str::trim) else {
+        let Some(id) = message.to_str().ok().and_then(|text| text.strip_prefix("bind ")).map(str::trim)
+        else {
             return Ok(None);
         };
         self.renew_identity().await?;
         let site = &self.sockets.inner.site;
-        let directory = site.directory.fresh(&site.store).await.map_err(|_| End::Drop)?;
-        if !directory.subscriptions.iter().any(|subscription| subscription.id == id) {
+        let mut directory = site.directory();
+        if !directory.has_subscription(id) {
+            // It may be so new that this replica was not told yet.
+            site.directory.invalidate("Subscription");
+            directory = site.directory.fresh(&site.store).await.map_err(|_| End::Drop)?;
+        }
+        if !directory.has_subscription(id) {
             let shown: String = id.chars().filter(char::is_ascii_graphic).take(MAX_ID).collect();
             return Err(End::Close(UNSUPPORTED, format!("Subscription {shown} not found or not active")));
         }
@@ -189,7 +195,8 @@ impl Session {
         }
         let directory = self.sockets.inner.site.directory();
         let readable =
-            scope::may_read(&self.identity, &version.resource, &version.read_tags, &directory.facts).is_allowed();
+            scope::may_read(&self.identity, &version.resource, &version.read_tags, &directory.facts)
+                .is_allowed();
         if !readable {
             return Ok(None);
         }
