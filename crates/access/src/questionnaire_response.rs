@@ -42,7 +42,12 @@ pub fn may_create(identity: &Identity, response: &Resource) -> Decision {
         "only the local organization creates questionnaire responses",
     )
     .and(|| Decision::when(response.text("status") == Some("in-progress"), "status is not in-progress"))
-    .and(|| Decision::when(answers(response, USER_TASK_ID).len() == 1, "not exactly one user-task-id answer"))
+    .and(|| {
+        let items =
+            response.root().each("item").filter(|item| item.text("linkId") == Some(USER_TASK_ID)).count();
+        let answers = answers(response, USER_TASK_ID).len();
+        Decision::when(items == 1 && answers == 1, "not exactly one user-task-id answer")
+    })
     .and(|| Decision::when(response.text("questionnaire").is_some(), "no questionnaire"))
 }
 
@@ -111,6 +116,9 @@ fn authorization(response: &Resource) -> Vec<Element> {
 
 fn only_status_differs(old: &Resource, new: &Resource) -> bool {
     let strip = |resource: &Resource| {
+        let mut resource = resource.clone();
+        // `reference` beside `identifier` is ours: it says nothing about what the client sent.
+        fhir::reference::clean(&mut resource);
         let mut root = resource.root().clone();
         for name in ["id", "meta", "status"] {
             root.remove(name);

@@ -30,14 +30,17 @@ pub fn may_create(identity: &Identity, task: &Resource, facts: &dyn Facts) -> De
 
 fn draft(task: &Resource, facts: &dyn Facts) -> Decision {
     let local = Some(facts.local_organization());
-    Decision::when(draft_identifiers(task).len() == 1, "not exactly one task-identifier")
-        .and(|| {
-            Decision::when(
-                organization(task.child("requester")) == local,
-                "requester is not the local organization",
-            )
-        })
-        .and(|| core(task, facts).err().unwrap_or(Decision::Allow))
+    Decision::when(
+        matches!(draft_identifiers(task).as_slice(), [value] if !value.is_empty()),
+        "not exactly one task-identifier",
+    )
+    .and(|| {
+        Decision::when(
+            organization(task.child("requester")) == local,
+            "requester is not the local organization",
+        )
+    })
+    .and(|| core(task, facts).err().unwrap_or(Decision::Allow))
 }
 
 fn requested(identity: &Identity, task: &Resource, facts: &dyn Facts) -> Decision {
@@ -215,7 +218,8 @@ pub fn draft_identifiers(task: &Resource) -> Vec<&str> {
     task.root()
         .each("identifier")
         .filter(|identifier| identifier.text("system") == MODERN.task_identifier)
-        .filter_map(|identifier| identifier.text("value"))
+        // One without a value is one too: it is not unique and not allowed.
+        .map(|identifier| identifier.text("value").unwrap_or_default())
         .collect()
 }
 

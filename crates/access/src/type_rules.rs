@@ -353,6 +353,7 @@ fn is_address(address: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric();
     !host.is_empty()
         && host.chars().all(|c| word(c) || matches!(c, '.' | '-'))
-        && port.parse::<u16>().is_ok_and(|port| port > 0)
+        && (1..=5).contains(&port.len())
+        && port.chars().all(|c| c.is_ascii_digit())
         && path.chars().all(|c| word(c) || matches!(c, '/' | '-' | '_'))
 }

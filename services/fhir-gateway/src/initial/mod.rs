@@ -1,1 +1,184 @@
-//! Initial data (placeholder, the owner replaces it).
+//! Data a site starts with: the framework's code systems, value sets, naming systems and
+//! Subscriptions (fhir-endpoint contract 6.2 and 6.3), then the site's own bundle (8.3).
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+
+use access::Identity;
+use fhir::{Format, Resource};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{interactions, site::Site};
+
+/// Source of the framework's resources: names and codes are the contract's.
+const FRAMEWORK: &str = include_str!("../../initial/framework.json");
+/// Prefix of the framework's canonicals.
+const BASE: &str = "http://dsf.dev/fhir";
+/// Attempts to load while other replicas do the same.
+const ATTEMPTS: u32 = 10;
+/// Pause between attempts.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Why the initial data cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(pub String);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Framework {
+    version: String,
+    date: String,
+    code_systems: BTreeMap<String, BTreeMap<String, String>>,
+    value_sets: BTreeMap<String, (String, Vec<String>)>,
+    naming_systems: BTreeMap<String, bool>,
+    subscriptions: Vec<String>,
+}
+
+/// Loads the bundled resources, then the bundle of the configuration. Doing so again changes nothing
+/// but what the site's bundle says anew.
+pub async fn load(site: &Arc<Site>, bundle: Option<&Path>) -> Result<(), Error> {
+    let framework = parse(framework()?.to_string().as_bytes(), Format::Json, "the framework's resources")?;
+    execute(site, &framework, "the framework's resources").await?;
+    let Some(path) = bundle else { return Ok(()) };
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error(format!("init_bundle {name} cannot be read ({error}): check the path")))?;
+    let text = fill(site, &text);
+    let format = if text.trim_start().starts_with('<') { Format::Xml } else { Format::Json };
+    execute(site, &parse(text.as_bytes(), format, &name)?, &name).await
+}
+
+fn parse(bytes: &[u8], format: Format, name: &str) -> Result<Resource, Error> {
+    fhir::parse(bytes, format).map_err(|error| Error(format!("{name} is no readable Bundle: {error}")))
+}
+
+/// Replicas that start together get in each other's way: one of them wins, the others find it done.
+async fn execute(site: &Arc<Site>, bundle: &Resource, name: &str) -> Result<(), Error> {
+    let mut attempt = 1;
+    loop {
+        let fresh = site.directory.fresh(&site.store).await;
+        let result = match fresh {
+            Ok(_) => interactions::execute_transaction(site, &Identity::Loader, bundle).await,
+            Err(error) => Err(error.into()),
+        };
+        let Err(failure) = result else {
+            return site
+                .directory
+                .fresh(&site.store)
+                .await
+                .map(drop)
+                .map_err(|error| Error(format!("the allow list cannot be read: {error}")));
+        };
+        if attempt == ATTEMPTS {
+            let text = failure
+                .outcome("Bundle")
+                .and_then(|outcome| outcome.text("issue.diagnostics").map(str::to_owned))
+                .unwrap_or_else(|| failure.status().to_string());
+            return Err(Error(format!("{name} was refused: {text}")));
+        }
+        attempt += 1;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Placeholders of a site's bundle.
+fn fill(site: &Site, text: &str) -> String {
+    let host =
+        site.base_url.split("://").nth(1).and_then(|rest| rest.split(['/', ':']).next()).unwrap_or_default();
+    [
+        ("${dev.dsf.fhir.server.organization.identifier.value}", site.organization.as_str()),
+        ("${dev.dsf.fhir.server.endpoint.identifier.value}", host),
+        ("${dev.dsf.fhir.server.endpoint.address}", site.base_url.as_str()),
+    ]
+    .iter()
+    .fold(text.to_owned(), |text, (placeholder, value)| text.replace(placeholder, value))
+}
+
+fn framework() -> Result<Value, Error> {
+    let framework: Framework = serde_json::from_str(FRAMEWORK)
+        .map_err(|error| Error(format!("the framework's resources are not readable: {error}")))?;
+    let mut code_systems = framework.code_systems.clone();
+    // Persons hold the roles of their organizations, and one of their own.
+    let mut persons: BTreeMap<String, String> = framework
+        .code_systems
+        .get("organization-role")
+        .into_iter()
+        .flatten()
+        .map(|(code, display)| (format!("{code}_USER"), format!("Person of: {display}")))
+        .collect();
+    persons.insert("DSF_ADMIN".to_owned(), "Administrator of a site".to_owned());
+    code_systems.insert("practitioner-role".to_owned(), persons);
+
+    let tag =
+        |code: &str| json!({"tag": [{"system": format!("{BASE}/CodeSystem/read-access-tag"), "code": code}]});
+    let metadata = |ty: &str, name: &str| {
+        json!({
+            "resourceType": ty, "meta": tag("ALL"), "url": format!("{BASE}/{ty}/{name}"),
+            "version": framework.version, "name": name.replace('-', "_"), "status": "active",
+            "date": framework.date,
+        })
+    };
+    let with = |mut resource: Value, name: &str, value: Value| {
+        resource[name] = value;
+        resource
+    };
+    let mut entries = Vec::new();
+    let mut post = |resource: Value, condition: String| {
+        entries.push(json!({
+            "fullUrl": format!("urn:uuid:{}", uuid::Uuid::new_v4()),
+            "request": {"method": "POST", "url": resource["resourceType"], "ifNoneExist": condition},
+            "resource": resource,
+        }));
+    };
+    let by_url = |ty: &str, name: &str| format!("url={BASE}/{ty}/{name}&version={}", framework.version);
+    for (name, codes) in &code_systems {
+        let concepts: Vec<Value> =
+            codes.iter().map(|(code, display)| json!({"code": code, "display": display})).collect();
+        let system = with(metadata("CodeSystem", name), "content", json!("complete"));
+        let system = with(with(system, "caseSensitive", json!(true)), "concept", json!(concepts));
+        post(system, by_url("CodeSystem", name));
+    }
+    for (name, (system, codes)) in &framework.value_sets {
+        let mut include =
+            json!({"system": format!("{BASE}/CodeSystem/{system}"), "version": framework.version});
+        if !codes.is_empty() {
+            include["concept"] = codes.iter().map(|code| json!({"code": code})).collect();
+        }
+        post(
+            with(metadata("ValueSet", name), "compose", json!({"include": [include]})),
+            by_url("ValueSet", name),
+        );
+    }
+    for (name, checked) in &framework.naming_systems {
+        let mut unique = json!({"type": "other", "value": format!("http://dsf.dev/sid/{name}")});
+        if *checked {
+            unique["modifierExtension"] = json!([{
+                "url": format!("{BASE}/StructureDefinition/extension-check-logical-reference"), "valueBoolean": true,
+            }]);
+        }
+        post(
+            json!({
+                "resourceType": "NamingSystem", "meta": tag("ALL"), "name": name, "status": "active",
+                "kind": "identifier", "date": framework.date, "uniqueId": [unique],
+            }),
+            format!("name={name}"),
+        );
+    }
+    for criteria in &framework.subscriptions {
+        let mut meta = tag("LOCAL");
+        meta["profile"] = json!([format!("{BASE}/StructureDefinition/subscription")]);
+        post(
+            json!({
+                "resourceType": "Subscription", "meta": meta, "status": "active",
+                "reason": "Events for the process engine", "criteria": criteria,
+                "channel": {"type": "websocket", "payload": "application/fhir+json"},
+            }),
+            // Escaped once: the value holds `?` and `=` of its own.
+            format!(
+                "criteria:exact={}&status=active&type=websocket&payload=application/fhir%2Bjson",
+                criteria.replace('?', "%3F").replace('=', "%3D")
+            ),
+        );
+    }
+    Ok(json!({"resourceType": "Bundle", "type": "transaction", "entry": entries}))
+}

@@ -3,7 +3,7 @@ use database::tokio_postgres::Row;
 use deadpool_postgres::GenericClient;
 use uuid::Uuid;
 
-use super::{Session, Stored};
+use super::{Session, Stored, write::kept};
 
 /// Columns of a [`Stored`], for a table alias `r`. A Binary with a security context shows the read
 /// tags of what it points to: of that version if one is given, else of the current one.
@@ -70,12 +70,18 @@ impl<C: GenericClient> Session<C> {
         if keys.is_empty() {
             return Ok(false);
         }
+        let keys: Vec<String> = keys.iter().map(|key| kept(key).into_owned()).collect();
         let rows = self.rows("SELECT 1 FROM unique_key WHERE key = ANY($1) LIMIT 1", &[&keys]).await?;
         Ok(!rows.is_empty())
     }
 
     /// Whether a resource, or the given version of it, exists and is not deleted.
-    pub async fn exists(&self, resource_type: &str, id: Uuid, version: Option<i64>) -> Result<bool, database::Error> {
+    pub async fn exists(
+        &self,
+        resource_type: &str,
+        id: Uuid,
+        version: Option<i64>,
+    ) -> Result<bool, database::Error> {
         let rows = self
             .rows(
                 "SELECT 1 FROM resource WHERE id = $1 AND type = $2 AND current AND deleted IS NULL \
