@@ -60,7 +60,11 @@ fn upload() {
     assert_eq!(entries.len(), 17);
     assert_eq!(
         (entries[0].method(), entries[0].url(), entries[0].if_none_exist()),
-        (Some("POST"), Some("CodeSystem"), Some("url=http://dsf.dev/fhir/CodeSystem/ping&version=1.0"))
+        (
+            Some("POST"),
+            Some("CodeSystem"),
+            Some("url=http://dsf.dev/fhir/CodeSystem/ping-status&version=1.0")
+        )
     );
     assert_eq!(entries[0].resource().unwrap().text("status"), Some("active"));
     assert_eq!(
@@ -85,7 +89,7 @@ fn upload() {
     plugin.check_upload(&response).unwrap();
     response.child_mut("entry").unwrap().child_mut("response").unwrap().set_text("status", "403 Forbidden");
     let error = plugin.check_upload(&response).unwrap_err().to_string();
-    assert!(error.contains("CodeSystem/ping|1.0") && error.contains("403"), "{error}");
+    assert!(error.contains("CodeSystem/ping-status|1.0") && error.contains("403"), "{error}");
 }
 
 #[test]
