@@ -418,7 +418,7 @@ impl Element {
                 _ => "boundaryEvent",
             },
             Kind::Throw(throw) => match throw {
-                Throw::Message(_) => "intermediateMessageThrowEvent",
+                Throw::Message(Some(_)) => "intermediateMessageThrowEvent",
                 Throw::Signal(..) => "intermediateSignalThrow",
                 Throw::Escalation(_) => "intermediateEscalationThrowEvent",
                 Throw::Compensation(_) => "intermediateCompensationThrowEvent",

@@ -31,6 +31,7 @@ mod model;
 mod state;
 mod step;
 mod value;
+pub mod vectors;
 mod xml;
 
 pub use command::{Command, Context, Options, StartAt};

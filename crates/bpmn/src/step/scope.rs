@@ -107,12 +107,13 @@ impl Run<'_, '_, '_> {
         Ok(())
     }
 
-    /// Output parameters become local variables of the scope around the activity.
+    /// Output parameters go to the nearest scope around the activity that has the name, else to the
+    /// instance.
     pub(super) fn apply_outputs(&mut self, node: NodeId) -> Outcome {
         for mapping in &self.element_of(node).outputs {
             let value = self.mapped(node, &mapping.value)?;
             let outer = self.parent_of(node);
-            self.set_local(outer, &mapping.name, value);
+            self.set(outer, &mapping.name, value);
         }
         Ok(())
     }
