@@ -153,7 +153,6 @@ pub(crate) enum Kind {
     Parallel,
     Inclusive,
     EventBased,
-    Call(Box<Call>),
 }
 
 /// For start events of event subprocesses.
@@ -168,9 +167,7 @@ pub(crate) enum Catch {
     Condition { expression: Expression, variable: Option<String>, events: Vec<String> },
     Error { code: Option<String>, code_variable: Option<String>, message_variable: Option<String> },
     Escalation { code: Option<String>, code_variable: Option<String> },
-    Compensation,
-    Cancel,
-    Link(String),
+    Link,
 }
 
 #[derive(Debug)]
@@ -178,15 +175,13 @@ pub(crate) enum Throw {
     None,
     /// A message; without an implementation it passes through.
     Message(Option<Job>),
-    Signal(Template, Vec<CallMapping>),
+    Signal(Template, Vec<Passed>),
     Error {
         code: Option<Template>,
         message: Option<String>,
     },
     Terminate,
     Escalation(Option<Template>),
-    Compensation(Option<ElementIx>),
-    Cancel,
     Link(ElementIx),
 }
 
@@ -261,19 +256,11 @@ pub(crate) struct Multi {
     pub retry_cycle: Option<Template>,
 }
 
+/// `camunda:in` of a signal: a variable that goes with it.
 #[derive(Debug)]
-pub(crate) struct Call {
-    pub called: Template,
-    pub binding: Option<String>,
-    pub business_key: Option<Template>,
-    pub inputs: Vec<CallMapping>,
-    pub outputs: Vec<CallMapping>,
-}
-
-#[derive(Debug)]
-pub(crate) enum CallMapping {
+pub(crate) enum Passed {
     All { local: bool },
-    One { source: Template, target: String, local: bool },
+    One { source: Template, target: String },
 }
 
 impl Definition {
@@ -385,17 +372,16 @@ impl Element {
                 Catch::Condition { .. } => "conditionalStartEvent",
                 Catch::Error { .. } => "errorStartEvent",
                 Catch::Escalation { .. } => "escalationStartEvent",
-                Catch::Compensation => "compensationStartEvent",
                 _ => "startEvent",
             },
             Kind::End(throw) => match throw {
-                Throw::Message(_) => "messageEndEvent",
+                Throw::Message(Some(_)) => "messageEndEvent",
+                // The reference engine has no better name for one that sends nothing.
+                Throw::Message(None) => "endEvent",
                 Throw::Signal(..) => "signalEndEvent",
                 Throw::Error { .. } => "errorEndEvent",
                 Throw::Terminate => "terminateEndEvent",
                 Throw::Escalation(_) => "escalationEndEvent",
-                Throw::Compensation(_) => "compensationEndEvent",
-                Throw::Cancel => "cancelEndEvent",
                 _ => "noneEndEvent",
             },
             Kind::Catch(catch) => match catch {
@@ -403,7 +389,7 @@ impl Element {
                 Catch::Signal(_) => "intermediateSignalCatch",
                 Catch::Timer(_) => "intermediateTimer",
                 Catch::Condition { .. } => "intermediateConditional",
-                Catch::Link(_) => "intermediateLinkCatch",
+                Catch::Link => "intermediateLinkCatch",
                 _ => "intermediateCatchEvent",
             },
             Kind::Boundary { on, .. } => match on {
@@ -413,15 +399,12 @@ impl Element {
                 Catch::Condition { .. } => "boundaryConditional",
                 Catch::Error { .. } => "boundaryError",
                 Catch::Escalation { .. } => "boundaryEscalation",
-                Catch::Compensation => "compensationBoundaryCatch",
-                Catch::Cancel => "cancelBoundaryCatch",
                 _ => "boundaryEvent",
             },
             Kind::Throw(throw) => match throw {
                 Throw::Message(Some(_)) => "intermediateMessageThrowEvent",
                 Throw::Signal(..) => "intermediateSignalThrow",
                 Throw::Escalation(_) => "intermediateEscalationThrowEvent",
-                Throw::Compensation(_) => "intermediateCompensationThrowEvent",
                 Throw::Link(_) => "intermediateLinkThrow",
                 _ => "intermediateNoneThrowEvent",
             },
@@ -434,7 +417,6 @@ impl Element {
             Kind::Parallel => "parallelGateway",
             Kind::Inclusive => "inclusiveGateway",
             Kind::EventBased => "eventBasedGateway",
-            Kind::Call(_) => "callActivity",
         }
     }
 }

@@ -20,7 +20,7 @@ impl Compiler<'_> {
                         }
                         Catch::None => None,
                         _ if by_event => None,
-                        Catch::Error { .. } | Catch::Escalation { .. } | Catch::Link(_) => {
+                        Catch::Error { .. } | Catch::Escalation { .. } | Catch::Link => {
                             Some("this start event is only allowed in an event subprocess")
                         }
                         _ if in_process => None,
@@ -50,7 +50,7 @@ impl Compiler<'_> {
             Kind::Start(..) | Kind::Boundary { .. } if !element.incoming.is_empty() => {
                 Some("nothing may flow into this event")
             }
-            Kind::Catch(Catch::Link(_)) if !element.incoming.is_empty() => {
+            Kind::Catch(Catch::Link) if !element.incoming.is_empty() => {
                 Some("nothing may flow into a link catch event")
             }
             Kind::End(_) if !element.outgoing.is_empty() => Some("nothing may flow out of an end event"),
@@ -74,7 +74,6 @@ impl Compiler<'_> {
                 | Kind::Evaluate { .. }
                 | Kind::Receive(_)
                 | Kind::User { .. }
-                | Kind::Call(_)
                 | Kind::SubProcess { by_event: false, .. }
         );
         if self.elements[ix].multi.is_some() && !multi_allowed {
@@ -88,7 +87,6 @@ impl Compiler<'_> {
                     | Kind::Evaluate { .. }
                     | Kind::Receive(_)
                     | Kind::User { .. }
-                    | Kind::Call(_)
                     | Kind::SubProcess { by_event: false, .. }
             );
             if !activity {

@@ -114,7 +114,7 @@ impl<'a> Compiler<'a> {
                 code: self.code(event, "escalationRef", "escalation", "escalationCode"),
                 code_variable: event.engine("escalationCodeVariable").map(str::to_owned),
             }),
-            "linkEventDefinition" => self.link_name(xml, event).map(Catch::Link),
+            "linkEventDefinition" => self.link_name(xml, event).map(|_| Catch::Link),
             other => self.unsupported(xml, other),
         }
     }
@@ -127,7 +127,7 @@ impl<'a> Compiler<'a> {
             "messageEventDefinition" => Some(Throw::Message(self.implementation(xml, event))),
             "signalEventDefinition" => {
                 let name = self.signal_name(xml, event)?;
-                let mappings = self.call_mappings(xml, event, "in");
+                let mappings = self.passed(xml, event);
                 Some(Throw::Signal(name, mappings))
             }
             "terminateEventDefinition" if end => Some(Throw::Terminate),

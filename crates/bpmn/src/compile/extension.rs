@@ -1,7 +1,7 @@
 //! Extension elements: parameters, fields, listeners, multi-instance, retry cycles.
 use super::Compiler;
 use crate::definition::{
-    Assignment, CallMapping, Listener, ListenerEvent, MappedValue, Mapping, Multi, TaskListener,
+    Assignment, Listener, ListenerEvent, MappedValue, Mapping, Multi, Passed, TaskListener,
 };
 use crate::expression::Template;
 use crate::xml::Xml;
@@ -210,18 +210,12 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// `camunda:in` or `camunda:out` of a call activity or signal.
-    pub(super) fn call_mappings(
-        &mut self,
-        owner: &'a Xml,
-        holder: &'a Xml,
-        kind: &'a str,
-    ) -> Vec<CallMapping> {
+    /// Variables that go with a signal.
+    pub(super) fn passed(&mut self, owner: &'a Xml, holder: &'a Xml) -> Vec<Passed> {
         let mut mappings = Vec::new();
-        for mapping in holder.extensions(kind) {
-            let local = mapping.attribute("local") == Some("true");
+        for mapping in holder.extensions("in") {
             if mapping.attribute("variables") == Some("all") {
-                mappings.push(CallMapping::All { local });
+                mappings.push(Passed::All { local: mapping.attribute("local") == Some("true") });
                 continue;
             }
             let source = match (mapping.attribute("source"), mapping.attribute("sourceExpression")) {
@@ -233,7 +227,7 @@ impl<'a> Compiler<'a> {
             if let (Some(source), Some(target)) = (source, mapping.attribute("target"))
                 && let Some(source) = self.template(mapping, owner, &source)
             {
-                mappings.push(CallMapping::One { source, target: target.to_owned(), local });
+                mappings.push(Passed::One { source, target: target.to_owned() });
             }
         }
         mappings

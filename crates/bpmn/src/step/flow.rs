@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use super::{Outcome, Run, Work};
-use crate::definition::{Catch, ElementIx, FlowIx, Job, Kind, ListenerEvent, Throw};
+use crate::definition::{Catch, ElementIx, FlowIx, Job, Kind, ListenerEvent, Passed, Throw};
 use crate::effect::{Effect, HistoryKind, JobKind, ListenerCall};
 use crate::expression::Template;
 use crate::state::{NodeId, ROOT, Status, Wait};
@@ -81,8 +81,8 @@ impl<'d> Run<'d, '_, '_> {
     fn execute(&mut self, node: NodeId) -> Outcome {
         let element = self.element_of(node);
         match &element.kind {
-            Kind::Process | Kind::Call(_) => Ok(()),
-            Kind::Task | Kind::Start(..) | Kind::Boundary { .. } | Kind::Catch(Catch::Link(_)) => {
+            Kind::Process => Ok(()),
+            Kind::Task | Kind::Start(..) | Kind::Boundary { .. } | Kind::Catch(Catch::Link) => {
                 self.leave(node)
             }
             Kind::Job(kind, job) => self.job(node, *kind, job),
@@ -166,11 +166,11 @@ impl<'d> Run<'d, '_, '_> {
         let done =
             |run: &mut Self| if kind == JobKind::EndEvent { run.end_event(node) } else { run.leave(node) };
         match throw {
-            Throw::None | Throw::Message(None) | Throw::Compensation(_) | Throw::Cancel => done(self),
+            Throw::None | Throw::Message(None) => done(self),
             Throw::Message(Some(job)) => self.job(node, kind, job),
             Throw::Signal(name, mappings) => {
                 let name = self.evaluate_text(node, name)?;
-                let variables = self.map_call(node, mappings)?;
+                let variables = self.passed(node, mappings)?;
                 self.effects.push(Effect::ThrowSignal { name, variables });
                 done(self)
             }
@@ -216,13 +216,12 @@ impl<'d> Run<'d, '_, '_> {
         }
     }
 
-    /// Variables for a signal or called process.
-    fn map_call(&self, node: NodeId, mappings: &[crate::definition::CallMapping]) -> Outcome<Variables> {
-        use crate::definition::CallMapping;
+    /// Variables that go with a signal.
+    fn passed(&self, node: NodeId, mappings: &[Passed]) -> Outcome<Variables> {
         let mut variables = Variables::new();
         for mapping in mappings {
             match mapping {
-                CallMapping::All { local } => {
+                Passed::All { local } => {
                     let depth = if *local { 1 } else { usize::MAX };
                     for id in self.state.path(node).take(depth) {
                         for (name, value) in &self.node(id).variables {
@@ -230,7 +229,7 @@ impl<'d> Run<'d, '_, '_> {
                         }
                     }
                 }
-                CallMapping::One { source, target, .. } => {
+                Passed::One { source, target } => {
                     variables.insert(target.clone(), self.evaluate(node, source)?);
                 }
             }

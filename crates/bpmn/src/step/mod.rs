@@ -79,7 +79,7 @@ pub fn step(
         ready: Vec::new(),
     };
     run.command(command)?;
-    run.to_wait()?;
+    run.run_to_wait()?;
     Ok((run.state, run.effects))
 }
 
@@ -227,7 +227,7 @@ impl<'d> Run<'d, '_, '_> {
     }
 
     /// Works until every token waits.
-    fn to_wait(&mut self) -> Outcome {
+    fn run_to_wait(&mut self) -> Outcome {
         loop {
             while let Some(work) = self.work.pop() {
                 self.operations += 1;
@@ -310,10 +310,8 @@ impl<'d> Run<'d, '_, '_> {
     fn history(&mut self, what: HistoryKind, node: NodeId) {
         let shown = self.node(node);
         let element = self.definition.element(shown.element);
-        if matches!(
-            &element.kind,
-            Kind::Throw(crate::definition::Throw::Link(_)) | Kind::Catch(Catch::Link(_))
-        ) {
+        if matches!(&element.kind, Kind::Throw(crate::definition::Throw::Link(_)) | Kind::Catch(Catch::Link))
+        {
             return;
         }
         let kind = if shown.body { "multiInstanceBody" } else { element.type_name() };

@@ -88,10 +88,8 @@ impl Run<'_, '_, '_> {
         let element = self.element_of(node);
         let shown = self.node(node);
         let own = match &element.kind {
-            Kind::Process | Kind::SubProcess { .. } | Kind::EventBased | Kind::Receive(_) | Kind::Call(_) => {
-                true
-            }
-            Kind::Catch(catch) => !matches!(catch, Catch::Link(_)),
+            Kind::Process | Kind::SubProcess { .. } | Kind::EventBased | Kind::Receive(_) => true,
+            Kind::Catch(catch) => !matches!(catch, Catch::Link),
             _ => element.job().is_some() && self.context.options.job_activities_are_scopes,
         };
         let mapped =

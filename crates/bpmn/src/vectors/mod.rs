@@ -20,6 +20,15 @@ pub struct ScenarioResult {
     pub problem: Option<String>,
 }
 
+impl std::fmt::Display for ScenarioResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.problem {
+            None => write!(f, "ok {}", self.name),
+            Some(problem) => write!(f, "FAILED {}: {problem}", self.name),
+        }
+    }
+}
+
 /// A folder that cannot be read as scenarios.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {cause}")]
