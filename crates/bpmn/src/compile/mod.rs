@@ -111,7 +111,10 @@ impl<'a> Compiler<'a> {
             self.element(ix);
         }
         self.attach();
-        self.check();
+        // Rules between elements make no sense over elements that could not be understood.
+        if self.errors.is_empty() {
+            self.check();
+        }
         Some(Definition {
             name: process.attribute("name").map(str::to_owned),
             version_tag: process.engine("versionTag").map(str::to_owned),

@@ -200,7 +200,7 @@ impl<'d> Run<'d, '_, '_> {
     /// Looks at conditional events after variables changed; true when one happened.
     pub(super) fn fire_conditions(&mut self) -> Outcome<bool> {
         if let Some(id) = (!self.ready.is_empty()).then(|| self.ready.remove(0)) {
-            if let Ok(node) = self.waiting(id) {
+            if let Ok(node) = self.waiting(id, |on| *on == TriggerOn::Condition) {
                 self.fire(node, id, None)?;
             }
             return Ok(true);

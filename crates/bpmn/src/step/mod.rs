@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::command::{Command, Context, StartAt};
 use crate::definition::{Catch, Definition, Element, ElementIx, Kind};
 use crate::effect::{Effect, HistoryKind};
-use crate::state::{Node, NodeId, ROOT, SCHEMA, State, Status, Wait};
+use crate::state::{Node, NodeId, ROOT, SCHEMA, State, Status, TriggerOn, Wait};
 use crate::value::Variables;
 
 /// Most elements entered or left in one step; a model that loops without a wait ends here.
@@ -129,17 +129,17 @@ impl<'d> Run<'d, '_, '_> {
                 self.start_instance(&at, variables)
             }
             Command::Message { subscription, variables, source } => {
-                let node = self.waiting(subscription)?;
+                let node = self.waiting(subscription, |on| matches!(on, TriggerOn::Message(_)))?;
                 self.set_all(node, variables);
                 self.fire(node, subscription, source)
             }
             Command::Signal { subscription, variables } => {
-                let node = self.waiting(subscription)?;
+                let node = self.waiting(subscription, |on| matches!(on, TriggerOn::Signal(_)))?;
                 self.set_all(node, variables);
                 self.fire(node, subscription, None)
             }
             Command::TimerFired { timer } => {
-                let node = self.waiting(timer)?;
+                let node = self.waiting(timer, |on| matches!(on, TriggerOn::Timer { .. }))?;
                 self.used = Some(timer);
                 self.fire(node, timer, None)
             }
@@ -292,8 +292,9 @@ impl<'d> Run<'d, '_, '_> {
         inside.map(|(id, _)| *id).collect()
     }
 
-    fn waiting(&self, anchor: Uuid) -> Outcome<NodeId> {
-        let holds = |node: &Node| node.triggers.iter().any(|trigger| trigger.id == anchor);
+    fn waiting(&self, anchor: Uuid, kind: impl Fn(&TriggerOn) -> bool) -> Outcome<NodeId> {
+        let holds =
+            |node: &Node| node.triggers.iter().any(|trigger| trigger.id == anchor && kind(&trigger.on));
         let found = self.state.nodes.iter().find(|(_, node)| holds(node));
         found.map(|(id, _)| *id).ok_or(StepError::NotWaiting)
     }

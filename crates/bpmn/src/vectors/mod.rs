@@ -1,6 +1,6 @@
 //! Checks this engine against recorded runs of the reference engine (`vectors/bpmn`).
 //!
-//! The only part of the crate that reads files. A small engine in memory ([`site`]) plays what a
+//! The only part of the crate that reads files. A small engine in memory plays what a
 //! service does around [`crate::step`]: correlation, signals, jobs, retries and a virtual clock.
 //! Both deliberate differences of behaviour ([`crate::Options`]) are switched off for it.
 mod compare;
