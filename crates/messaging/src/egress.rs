@@ -56,7 +56,8 @@ pub enum EgressReply {
     Unreachable(String),
 }
 
-/// Who this site is, answered on [`crate::subject::ROUTER_SITE`].
+/// Who this site is. The answer on [`crate::subject::ROUTER_SITE`] is a
+/// [`crate::engine::Reply`] of it: `unavailable` while the own endpoint is away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Site {
     /// Identifier value of the local organization.

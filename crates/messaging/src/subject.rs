@@ -16,7 +16,7 @@ pub const INSTANCES: &str = "engine.api.instance.list";
 pub const ENGINE_STATUS: &str = "engine.api.engine.status";
 /// Request [`crate::egress::EgressRequest`], answer [`crate::egress::EgressReply`].
 pub const EGRESS: &str = "router.egress";
-/// Empty request, answer [`crate::egress::Site`].
+/// Any JSON (`null`) as request, answer `Reply<`[`crate::egress::Site`]`>`.
 pub const ROUTER_SITE: &str = "router.site";
 /// Queue group of engine replicas.
 pub const ENGINE_GROUP: &str = "bpmn-engine";

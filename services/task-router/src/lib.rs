@@ -1,0 +1,23 @@
+//! The FHIR edge of the inner zone: Tasks in, messages out, status back, requests for workers.
+//!
+//! Invariants: keeps nothing (any number of replicas may run, any may die at any time); the only
+//! holder of the site's client key inside; sends only to the own endpoint and to active Endpoints
+//! of the allow list; acknowledges an event only after the engine has committed; repeats an attempt
+//! only where it cannot take effect twice.
+#![forbid(unsafe_code)]
+
+mod backoff;
+pub mod config;
+mod counters;
+mod directory;
+mod egress;
+mod gateway;
+mod intake;
+mod run;
+mod send;
+mod sweep;
+mod translate;
+mod write_back;
+
+pub use config::Config;
+pub use run::{Error, run};
