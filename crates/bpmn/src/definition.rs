@@ -164,9 +164,24 @@ pub(crate) enum Catch {
     Message(Template),
     Signal(Template),
     Timer(Timer),
-    Condition { expression: Expression, variable: Option<String>, events: Vec<String> },
-    Error { code: Option<String>, code_variable: Option<String>, message_variable: Option<String> },
-    Escalation { code: Option<String>, code_variable: Option<String> },
+    Condition {
+        expression: Expression,
+        variable: Option<String>,
+        events: Vec<String>,
+    },
+    Error {
+        code: Option<String>,
+        code_variable: Option<String>,
+        message_variable: Option<String>,
+    },
+    Escalation {
+        code: Option<String>,
+        code_variable: Option<String>,
+    },
+    /// The handler that an association leads to.
+    Compensation(ElementIx),
+    /// Of a transaction.
+    Cancel,
     Link,
 }
 
@@ -182,6 +197,10 @@ pub(crate) enum Throw {
     },
     Terminate,
     Escalation(Option<Template>),
+    /// Of one activity, or of all in the scope.
+    Compensation(Option<ElementIx>),
+    /// Of the transaction around.
+    Cancel,
     Link(ElementIx),
 }
 
@@ -381,6 +400,8 @@ impl Element {
                 Throw::Signal(..) => "signalEndEvent",
                 Throw::Error { .. } => "errorEndEvent",
                 Throw::Terminate => "terminateEndEvent",
+                Throw::Compensation(_) => "compensationEndEvent",
+                Throw::Cancel => "cancelEndEvent",
                 Throw::Escalation(_) => "escalationEndEvent",
                 _ => "noneEndEvent",
             },
@@ -399,12 +420,14 @@ impl Element {
                 Catch::Condition { .. } => "boundaryConditional",
                 Catch::Error { .. } => "boundaryError",
                 Catch::Escalation { .. } => "boundaryEscalation",
+                Catch::Cancel => "cancelBoundaryCatch",
                 _ => "boundaryEvent",
             },
             Kind::Throw(throw) => match throw {
                 Throw::Message(Some(_)) => "intermediateMessageThrowEvent",
                 Throw::Signal(..) => "intermediateSignalThrow",
                 Throw::Escalation(_) => "intermediateEscalationThrowEvent",
+                Throw::Compensation(_) => "intermediateCompensationThrowEvent",
                 Throw::Link(_) => "intermediateLinkThrow",
                 _ => "intermediateNoneThrowEvent",
             },

@@ -136,8 +136,9 @@ impl Linter {
             let id = element.attribute("id").unwrap_or_default();
             let name = element.name.as_str();
             let outgoing = sources.iter().filter(|source| **source == id).count();
-            let activity =
-                name == "task" || name.ends_with("Task") || name == "subProcess" || name == "callActivity";
+            let activity = name == "task"
+                || name.ends_with("Task")
+                || matches!(name, "subProcess" | "transaction" | "callActivity");
             let node = activity || name.ends_with("Event") || name.ends_with("Gateway");
             if !node {
                 continue;
@@ -146,6 +147,7 @@ impl Linter {
             let link_catch =
                 name == "intermediateCatchEvent" && element.child("linkEventDefinition").is_some();
             let entered = targets.contains(&id)
+                || element.attribute("isForCompensation") == Some("true")
                 || matches!(name, "startEvent" | "boundaryEvent")
                 || by_event
                 || link_catch;
@@ -171,7 +173,7 @@ impl Linter {
                 );
             }
             self.element(element, outgoing);
-            if name == "subProcess" {
+            if matches!(name, "subProcess" | "transaction") {
                 self.scope(element);
             }
         }

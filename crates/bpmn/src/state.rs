@@ -66,6 +66,30 @@ pub(crate) struct Node {
     /// Open events: boundary events of the activity, or what a catch event or gateway waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggers: Vec<Trigger>,
+    /// In a scope: what has completed inside and can be compensated, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub completed: Vec<Completed>,
+    /// In a compensation handler: the activity instance that waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compensates: Option<NodeId>,
+}
+
+/// A completed activity that can be compensated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Completed {
+    /// The activity.
+    pub element: ElementIx,
+    pub by: CompensatedBy,
+}
+
+/// How a completed activity is compensated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CompensatedBy {
+    /// By the handler at its compensation boundary event.
+    Handler(ElementIx),
+    /// A subprocess without handler: by what completed inside, with its variables as they were.
+    Inside { variables: Variables, completed: Vec<Completed> },
 }
 
 fn is_false(value: &bool) -> bool {
@@ -92,6 +116,8 @@ pub(crate) enum Wait {
     Event,
     /// For more tokens at a joining gateway.
     Join,
+    /// For its compensation handlers (compensation and cancel events, completed subprocesses).
+    Compensating,
     /// For an operator, after an uncaught error end event.
     Failed,
 }

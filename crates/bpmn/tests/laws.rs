@@ -158,6 +158,47 @@ fn command(state: &State, definition: &Definition, choice: u8, seed: u8) -> Comm
     possible.swap_remove(usize::from(choice) % possible.len())
 }
 
+/// Texts of the models, for damaging them.
+fn texts() -> &'static Vec<String> {
+    static TEXTS: OnceLock<Vec<String>> = OnceLock::new();
+    TEXTS.get_or_init(|| {
+        let mut files = Vec::new();
+        find_models(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../processes"), &mut files);
+        files.sort();
+        files.into_iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn damaged_models_are_refused_or_run_but_never_panic(
+        model in any::<prop::sample::Index>(),
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..200, ".{0,3}"), 1..6),
+    ) {
+        let mut text: Vec<char> = texts()[model.index(texts().len())].chars().collect();
+        for (at, length, insert) in cuts {
+            let at = at.index(text.len().max(1)).min(text.len());
+            let end = (at + length).min(text.len());
+            text.splice(at..end, insert.chars());
+        }
+        let text: String = text.into_iter().collect();
+        if let Ok(model) = bpmn::parse(&text) {
+            let _ = bpmn::lint(&model);
+            let _ = bpmn::compile(&model, &CompileOptions::default());
+        }
+    }
+
+    #[test]
+    fn attributes_may_hold_anything(id in "\\PC{0,12}", text in "\\PC{0,20}") {
+        let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+        let model = texts()[0].replacen("id=\"", &format!("id=\"{}", escape(&id)), 3);
+        let model = model.replace("${", &format!("${{{}", escape(&text)));
+        if let Ok(model) = bpmn::parse(&model) {
+            let _ = bpmn::compile(&model, &CompileOptions::default());
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 

@@ -1,4 +1,4 @@
-//! Every model of the public process plugins parses, lints without errors and compiles.
+//! Every model of the public process plugins, and every bundled one, lints without errors and compiles.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 use std::path::{Path, PathBuf};
 
@@ -43,4 +43,21 @@ fn public_models_compile_and_lint_without_errors() {
             .collect();
         assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
     }
+}
+
+#[test]
+fn bundled_models_compile_and_lint_without_warnings() {
+    let processes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../processes");
+    let mut seen = 0;
+    for plugin in std::fs::read_dir(processes).unwrap().map(Result::unwrap) {
+        for file in std::fs::read_dir(plugin.path().join("bpe")).unwrap().map(Result::unwrap) {
+            let text = std::fs::read_to_string(file.path()).unwrap().replace("#{version}", "1.0");
+            let model = bpmn::parse(&text).unwrap();
+            let findings = bpmn::lint(&model);
+            let serious: Vec<_> = findings.iter().filter(|f| f.severity > bpmn::Severity::Info).collect();
+            assert!(serious.is_empty(), "{}: {serious:#?}", file.path().display());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 5, "bundled models: {seen}");
 }

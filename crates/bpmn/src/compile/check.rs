@@ -79,6 +79,13 @@ impl Compiler<'_> {
         if self.elements[ix].multi.is_some() && !multi_allowed {
             self.fail_at(ix, "only activities can be multi-instance");
         }
+        if self.sources[ix].attribute("isForCompensation") == Some("true") {
+            let element = &self.elements[ix];
+            if !element.incoming.is_empty() || !element.outgoing.is_empty() || !element.boundaries.is_empty()
+            {
+                self.fail_at(ix, "a compensation activity has no flows and no boundary events");
+            }
+        }
         if let Kind::Boundary { attached, .. } = self.elements[ix].kind {
             let activity = matches!(
                 self.elements[attached as usize].kind,

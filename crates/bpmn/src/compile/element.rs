@@ -16,6 +16,7 @@ impl<'a> Compiler<'a> {
                 by_event: xml.attribute("triggeredByEvent") == Some("true"),
                 transaction: false,
             }),
+            "transaction" => Some(Kind::SubProcess { by_event: false, transaction: true }),
             "startEvent" => self.catch(xml, true).map(|catch| {
                 let interrupting = xml.attribute("isInterrupting") != Some("false");
                 Kind::Start(catch, interrupting || matches!(catch_code(xml), Some("errorEventDefinition")))
@@ -115,6 +116,10 @@ impl<'a> Compiler<'a> {
                 code_variable: event.engine("escalationCodeVariable").map(str::to_owned),
             }),
             "linkEventDefinition" => self.link_name(xml, event).map(|_| Catch::Link),
+            "compensateEventDefinition" if xml.name == "boundaryEvent" => {
+                self.compensation_handler(xml).map(Catch::Compensation)
+            }
+            "cancelEventDefinition" if xml.name == "boundaryEvent" => Some(Catch::Cancel),
             other => self.unsupported(xml, other),
         }
     }
@@ -147,12 +152,52 @@ impl<'a> Compiler<'a> {
                 let code = self.code(event, "escalationRef", "escalation", "escalationCode");
                 Some(Throw::Escalation(code.and_then(|code| self.template(event, xml, &code))))
             }
+            "compensateEventDefinition" => {
+                if event.attribute("waitForCompletion") == Some("false") {
+                    self.fail(xml, "waitForCompletion=\"false\" is not supported");
+                }
+                let Some(activity) = event.attribute("activityRef") else {
+                    return Some(Throw::Compensation(None));
+                };
+                let found = self.index.get(activity).copied();
+                if found.is_none() {
+                    self.fail(xml, &format!("activityRef '{activity}' is no element of the process"));
+                }
+                found.map(|found| Throw::Compensation(Some(found)))
+            }
+            "cancelEventDefinition" if end => {
+                let scope = self.sources[self.elements[ix].parent as usize];
+                if scope.name != "transaction" {
+                    self.fail(xml, "a cancel end event is only allowed directly in a transaction");
+                }
+                Some(Throw::Cancel)
+            }
             "linkEventDefinition" if !end => {
                 let name = self.link_name(xml, event)?;
                 self.link_target(xml, ix, &name).map(Throw::Link)
             }
             other => self.unsupported(xml, other),
         }
+    }
+
+    /// The activity that an association leads to from a compensation boundary event.
+    fn compensation_handler(&mut self, boundary: &'a Xml) -> Option<ElementIx> {
+        let own = boundary.attribute("id").unwrap_or_default();
+        let scope =
+            self.index.get(own).map(|ix| self.sources[self.elements[*ix as usize].parent as usize])?;
+        let association =
+            scope.each("association").find(|association| association.attribute("sourceRef") == Some(own));
+        let target = association.and_then(|association| association.attribute("targetRef"));
+        let handler = target.and_then(|target| self.index.get(target).copied());
+        let handler =
+            handler.filter(|ix| self.sources[*ix as usize].attribute("isForCompensation") == Some("true"));
+        if handler.is_none() {
+            self.fail(
+                boundary,
+                "an association must lead to a compensation activity (isForCompensation=\"true\")",
+            );
+        }
+        handler
     }
 
     fn unsupported<T>(&mut self, xml: &Xml, definition: &str) -> Option<T> {

@@ -116,8 +116,12 @@ impl Run<'_, '_, '_> {
         if self.node(scope).body {
             return self.instance_ended(node);
         }
+        let handles = self.node(node).compensates;
         self.remove(node);
-        self.end_token(scope)
+        match handles {
+            Some(thrower) => self.compensated(thrower),
+            None => self.end_token(scope),
+        }
     }
 }
 

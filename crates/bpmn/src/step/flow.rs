@@ -197,6 +197,8 @@ impl<'d> Run<'d, '_, '_> {
                 // An interrupting handler has taken the thrower with it.
                 if self.state.nodes.contains_key(&node) { done(self) } else { Ok(()) }
             }
+            Throw::Compensation(activity) => self.throw_compensation(node, *activity),
+            Throw::Cancel => self.cancel_transaction(node),
             Throw::Terminate => {
                 let scope = self.parent_of(node);
                 for other in self.children(scope) {
@@ -238,7 +240,7 @@ impl<'d> Run<'d, '_, '_> {
     }
 
     /// An end event has done its work: the messages of its scope are done, the token ends.
-    fn end_event(&mut self, node: NodeId) -> Outcome {
+    pub(super) fn end_event(&mut self, node: NodeId) -> Outcome {
         let scope = self.parent_of(node);
         let mut sources: Vec<String> = Vec::new();
         self.with_node(scope, |scope| sources = std::mem::take(&mut scope.received));
@@ -256,12 +258,14 @@ impl<'d> Run<'d, '_, '_> {
     pub(super) fn leave(&mut self, node: NodeId) -> Outcome {
         let element = self.element_of(node);
         let instance = element.multi.is_some() && !self.node(node).body;
-        let flows = if instance { Vec::new() } else { self.choose(node)? };
+        let handles = self.node(node).compensates;
+        let flows = if instance || handles.is_some() { Vec::new() } else { self.choose(node)? };
         self.run_listeners(node, ListenerEvent::End)?;
         if !self.node(node).body {
             self.apply_outputs(node)?;
         }
         self.history(HistoryKind::End, node);
+        self.completed(node);
         if let (true, Some(multi)) = (instance, &element.multi) {
             if multi.async_after {
                 self.close_triggers(node);
@@ -274,6 +278,9 @@ impl<'d> Run<'d, '_, '_> {
         let scope = self.parent_of(node);
         let ix = self.node(node).element;
         self.remove(node);
+        if let Some(thrower) = handles {
+            return self.compensated(thrower);
+        }
         self.depart(scope, ix, &flows)
     }
 

@@ -1,5 +1,6 @@
 //! The state machine: one command, run to the next wait.
 mod cancel;
+mod compensate;
 mod error;
 mod event;
 mod flow;
@@ -218,6 +219,8 @@ impl<'d> Run<'d, '_, '_> {
             variables,
             received: Vec::new(),
             triggers: Vec::new(),
+            completed: Vec::new(),
+            compensates: None,
         };
         self.state.nodes.insert(ROOT, root);
         self.history(HistoryKind::Start, ROOT);
@@ -278,6 +281,8 @@ impl<'d> Run<'d, '_, '_> {
             variables: Variables::new(),
             received: Vec::new(),
             triggers: Vec::new(),
+            completed: Vec::new(),
+            compensates: None,
         };
         self.state.nodes.insert(id, node);
         id
