@@ -115,10 +115,7 @@ impl SnapshotFacts {
 }
 
 /// Identifier values by logical id, of the resources that have one.
-fn by_id(
-    resources: &[Arc<Resource>],
-    identifier: fn(&Resource) -> Option<&str>,
-) -> HashMap<&str, &str> {
+fn by_id(resources: &[Arc<Resource>], identifier: fn(&Resource) -> Option<&str>) -> HashMap<&str, &str> {
     resources.iter().filter_map(|resource| Some((resource.id()?, identifier(resource)?))).collect()
 }
 

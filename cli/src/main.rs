@@ -1,0 +1,56 @@
+//! The `dsf` command: stands for demo and tests, plugins, vectors, benchmarks.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod demo;
+mod plugin;
+mod progress;
+mod stand;
+mod vectors;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Data Sharing Framework: operate, test and demonstrate sites.
+#[derive(Debug, Parser)]
+#[command(name = "dsf", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A network of sites on this machine.
+    #[command(subcommand)]
+    Stand(stand::Command),
+    /// Three sites, a ping between them, and how to go on.
+    Demo(demo::Arguments),
+    /// Process plugins.
+    #[command(subcommand)]
+    Plugin(plugin::Command),
+    /// Compare with outputs of original programs; last line: `N passed, N failed`.
+    Vectors(vectors::Arguments),
+    /// Measure throughput, latency, CPU and memory in one run.
+    Bench(bench::Arguments),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Stand(command) => stand::run(command).await,
+        Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Plugin(command) => plugin::run(command).await,
+        Command::Vectors(arguments) => vectors::run(&arguments),
+        Command::Bench(arguments) => bench::run(arguments).await,
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            // One line for the operator, causes included.
+            eprintln!("dsf: {}", format!("{error:#}").replace('\n', " | "));
+            ExitCode::FAILURE
+        }
+    }
+}

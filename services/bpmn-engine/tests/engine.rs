@@ -1,0 +1,366 @@
+//! The engine on real PostgreSQL and NATS, driven by a scripted router and worker over NATS alone.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
+
+mod harness;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use harness::*;
+use messaging::{engine::Delivered, job::*};
+use serde_json::json;
+
+/// Scenarios run at the same time, each at a site of its own; outages come last, alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn engine() {
+    tokio::task::LocalSet::new().run_until(scenarios()).await;
+}
+
+async fn scenarios() {
+    if std::env::var("RUST_LOG").is_ok() {
+        let _ = telemetry::init("test");
+    }
+    let servers = Servers::start(&[
+        "ping",
+        "twice",
+        "early",
+        "leases",
+        "ends",
+        "admission",
+        "replicas",
+        "events",
+        "outage",
+    ])
+    .await;
+    let running: Vec<(&str, tokio::task::JoinHandle<()>)> = vec![
+        ("ping", tokio::task::spawn_local(a_message_runs_a_process_to_its_end(Arc::clone(&servers)))),
+        ("twice", tokio::task::spawn_local(a_task_takes_effect_once(Arc::clone(&servers)))),
+        ("early", tokio::task::spawn_local(an_early_message_is_held(Arc::clone(&servers)))),
+        ("leases", tokio::task::spawn_local(a_lease_that_ends_goes_to_another_worker(Arc::clone(&servers)))),
+        ("ends", tokio::task::spawn_local(rejects_errors_and_faults(Arc::clone(&servers)))),
+        ("admission", tokio::task::spawn_local(starts_wait_for_answers(Arc::clone(&servers)))),
+        ("replicas", tokio::task::spawn_local(replicas_share_the_work(Arc::clone(&servers)))),
+        ("events", tokio::task::spawn_local(timers_and_signals(Arc::clone(&servers)))),
+    ];
+    let mut failed = Vec::new();
+    for (name, scenario) in running {
+        if scenario.await.is_err() {
+            failed.push(name);
+        }
+    }
+    if failed.is_empty()
+        && tokio::task::spawn_local(outages_lose_nothing(Arc::clone(&servers))).await.is_err()
+    {
+        failed.push("outage");
+    }
+    servers.stop().await;
+    assert!(failed.is_empty(), "scenarios failed (see above): {failed:?}");
+}
+
+fn output(value: &str) -> serde_json::Value {
+    json!({"type": {"coding": [{"system": "http://test.example/cs", "code": "status"}]}, "valueString": value})
+}
+
+async fn a_message_runs_a_process_to_its_end(servers: Arc<Servers>) {
+    let site = Site::start(&servers, "ping", 1, |_| {}).await;
+    assert_eq!(site.deliver(&task("s1", "ask", "startAsk", None)).await, Delivered::Accepted);
+
+    let order = site.written("Task/s1", "in-progress").await;
+    let key = order.business_key.expect("the engine adds a business key where the Task has none");
+    let choose = site.job("test.Choose").await;
+    assert_eq!(choose.business_key, key);
+    assert_eq!(choose.start_message.as_ref().unwrap().source, source("s1"));
+    site.done(&choose, chosen(&["b.test", "c.test"])).await;
+
+    let mut send_ids = BTreeSet::new();
+    for _ in 0..2 {
+        let ask = site.job("test.Ask").await;
+        assert_eq!(ask.fields["messageName"], "startPlain");
+        assert_eq!(site.answer(&ask, send(&ask)).await, Acknowledgement::Accepted);
+        let first = site.job(SEND).await;
+        let order = first.send.clone().unwrap();
+        assert_eq!(order.business_key, key);
+        let fault = Outcome::Fault { reason: "connection refused".into(), unavailable: false };
+        site.answer(&first, fault).await;
+        let second = site.job(SEND).await;
+        let again = second.send.clone().unwrap();
+        assert_eq!((second.attempt, &again.send_id), (2, &order.send_id), "one send id over all attempts");
+        assert_eq!(again.authored_on, order.authored_on);
+        site.done(&second, Done::default()).await;
+        send_ids.insert(order.send_id);
+    }
+    assert_eq!(send_ids.len(), 2, "each message has a send id of its own");
+
+    for name in ["c.test", "b.test"] {
+        let mut answer = task(&format!("answer-{name}"), "ask", "answer", Some(&key));
+        answer.correlation_key = Some(format!("ck-{name}"));
+        assert_eq!(site.deliver(&answer).await, Delivered::Accepted);
+    }
+    site.written("Task/answer-b.test", "completed").await;
+    let save = site.job("test.Save").await;
+    let results = ["pong-received", "pong-received"];
+    let outputs = results.map(|result| MessageOutput { message: source("s1"), output: output(result) });
+    site.done(&save, Done { outputs: outputs.into(), ..Done::default() }).await;
+    let order = site.written("Task/s1", "completed").await;
+    assert_eq!(order.outputs, [output("pong-received"), output("pong-received")]);
+    let instance = site.instance_is(&key, "completed").await;
+    assert!(instance.history.iter().any(|entry| entry.activity == "Save" && entry.what == "end"));
+    let status = site.status().await;
+    assert_eq!((status.active_instances, status.leased_jobs, status.incidents), (0, 0, 0));
+
+    // A send that fails for good goes back to its handler, which decides.
+    site.deliver(&task("s2", "ask", "startAsk", Some("k2"))).await;
+    let choose = site.job("test.Choose").await;
+    site.done(&choose, chosen(&["b.test"])).await;
+    let ask = site.job("test.Ask").await;
+    site.answer(&ask, send(&ask)).await;
+    let job = site.job(SEND).await;
+    let failure = SendFailure { status: Some(403), message: "403 Forbidden".into() };
+    site.answer(&job, Outcome::SendFailed(failure.clone())).await;
+    let ask = site.job("test.Ask").await;
+    assert_eq!(ask.send_failure, Some(failure));
+    site.answer(&ask, send(&ask)).await;
+    let order = site.written("Task/s2", "failed").await;
+    assert_eq!(order.outputs[0]["valueString"], "Task send failed: 403 Forbidden");
+    site.instance_is("k2", "failed").await;
+}
+
+async fn a_task_takes_effect_once(servers: Arc<Servers>) {
+    let site = Site::start(&servers, "twice", 2, |_| {}).await;
+    let start = task("t", "plain", "startPlain", Some("k"));
+    let answers = futures_util::future::join_all((0..20).map(|_| site.deliver(&start))).await;
+    let accepted = answers.iter().filter(|answer| **answer == Delivered::Accepted).count();
+    assert_eq!(accepted, 1, "one of twenty deliveries of a Task takes effect");
+    assert_eq!(site.deliver(&start).await, Delivered::Duplicate);
+    // Two Tasks, one key: one instance. The second finds nobody who waits for it and fails.
+    let racing: Vec<_> =
+        (0..8).map(|n| task(&format!("race-{n}"), "plain", "startPlain", Some("race"))).collect();
+    futures_util::future::join_all(racing.iter().map(|start| site.deliver(start))).await;
+    assert_eq!(site.instances(Some("race")).await.len(), 1, "two starts with one key are one instance");
+    assert_eq!(site.instances(None).await.len(), 2);
+}
+
+async fn an_early_message_is_held(servers: Arc<Servers>) {
+    let site = Site::start(&servers, "early", 2, |config| config.hold = config::Duration::secs(3)).await;
+    let mut answer = task("a", "ask", "answer", Some("k"));
+    answer.correlation_key = Some("ck-b.test".into());
+    site.deliver(&answer).await;
+    assert_eq!(site.status().await.held_messages, 1, "held before its instance exists");
+    site.deliver(&task("s", "ask", "startAsk", Some("k"))).await;
+    let choose = site.job("test.Choose").await;
+    site.done(&choose, chosen(&["b.test"])).await;
+    let ask = site.job("test.Ask").await;
+    site.answer(&ask, send(&ask)).await;
+    let job = site.job(SEND).await;
+    site.done(&job, Done::default()).await;
+    let save = site.job("test.Save").await;
+    assert_eq!(save.business_key, "k", "the held answer was given to the branch that came to wait");
+    site.done(&save, Done::default()).await;
+    site.instance_is("k", "completed").await;
+    site.written("Task/a", "completed").await;
+
+    let mut wrong = task("w", "ask", "answer", Some("nobody"));
+    wrong.correlation_key = Some("x".into());
+    let mut no_process = task("p", "nothing", "x", Some("p"));
+    no_process.process_version = "9.9".into();
+    site.deliver(&wrong).await;
+    site.deliver(&no_process).await;
+    let refused = site.written("Task/p", "failed").await;
+    assert_eq!(refused.outputs[0]["valueString"], "Process not found");
+    let refused = site.written("Task/w", "failed").await;
+    assert_eq!(
+        refused.outputs[0]["valueString"], "Process with start message-name 'answer' not found",
+        "its time is over"
+    );
+    assert_eq!(refused.outputs[0]["type"]["coding"][0]["code"], "error");
+}
+
+async fn a_lease_that_ends_goes_to_another_worker(servers: Arc<Servers>) {
+    let site = Site::start(&servers, "leases", 2, |_| {}).await;
+    site.deliver(&task("t", "plain", "startPlain", Some("k"))).await;
+    let first = site.job_with_lease("test.Work", 300).await;
+    let second = site.job("test.Work").await;
+    assert_eq!((&second.id, second.attempt), (&first.id, 2));
+    assert_ne!(second.lease, first.lease);
+    let late = site.answer(&first, Outcome::Done(Done::default())).await;
+    assert_eq!(late, Acknowledgement::Stale, "the first lease is over");
+    assert_eq!(site.heartbeat(&first).await, Acknowledgement::Stale);
+    assert_eq!(site.heartbeat(&second).await, Acknowledgement::Accepted);
+    site.done(&second, Done::default()).await;
+    let again = site.answer(&second, Outcome::Done(Done::default())).await;
+    assert_eq!(again, Acknowledgement::Stale, "a result counts once");
+    site.instance_is("k", "completed").await;
+}
+
+async fn rejects_errors_and_faults(servers: Arc<Servers>) {
+    let site = Site::start(&servers, "ends", 1, |_| {}).await;
+    site.deliver(&task("r", "plain", "startPlain", Some("reject"))).await;
+    let job = site.job("test.Work").await;
+    let noted = MessageOutput { message: source("r"), output: output("noted") };
+    site.answer(&job, Outcome::Reject { reason: "not allowed".into(), outputs: vec![noted] }).await;
+    let order = site.written("Task/r", "failed").await;
+    assert_eq!(order.outputs[0], output("noted"));
+    assert_eq!(order.outputs[1]["valueString"], "not allowed");
+    assert_eq!(
+        order.outputs[1]["type"]["coding"][0]["system"],
+        "http://dsf.dev/fhir/CodeSystem/bpmn-message"
+    );
+    site.instance_is("reject", "failed").await;
+
+    // The model allows two attempts; then the instance waits for an operator, its Task in progress.
+    site.deliver(&task("f", "plain", "startPlain", Some("fault"))).await;
+    for attempt in 1..=2 {
+        let job = site.job("test.Work").await;
+        assert_eq!(job.attempt, attempt);
+        let away = Outcome::Fault { reason: "our part is away".into(), unavailable: true };
+        if attempt == 1 {
+            site.answer(&job, away).await;
+            let job = site.job("test.Work").await;
+            assert_eq!(job.attempt, 1, "an outage of our own costs no attempt");
+            site.answer(&job, Outcome::Fault { reason: "broken".into(), unavailable: false }).await;
+        } else {
+            site.answer(&job, Outcome::Fault { reason: "broken".into(), unavailable: false }).await;
+        }
+    }
+    let instance = site.instance_is("fault", "incident").await;
+    assert_eq!(instance.waiting, ["Work"], "the instance is kept");
+    assert_eq!(site.status().await.incidents, 1);
+    site.written("Task/f", "in-progress").await;
+
+    site.deliver(&task("e", "plain", "startPlain", Some("error"))).await;
+    let job = site.job("test.Work").await;
+    let error = Outcome::BpmnError { code: "nobody-catches".into(), message: None, variables: [].into() };
+    assert_eq!(site.answer(&job, error).await, Acknowledgement::Accepted);
+    let instance = site.instance_is("error", "incident").await;
+    assert_eq!(instance.waiting, ["Work"]);
+}
+
+async fn starts_wait_for_answers(servers: Arc<Servers>) {
+    let site = Site::start(&servers, "admission", 1, |config| config.admission_limit = 4).await;
+    let starts: Vec<_> =
+        (0..12).map(|n| task(&format!("s{n}"), "ask", "startAsk", Some(&format!("k{n:02}")))).collect();
+    for start in &starts {
+        site.deliver(start).await;
+    }
+    let status = site.status().await;
+    assert_eq!((status.active_instances, status.queued_starts), (4, 8), "at most four unanswered instances");
+    // Each answer makes room for the oldest queued start.
+    for n in 0..12 {
+        let key = format!("k{n:02}");
+        let choose = site.job("test.Choose").await;
+        assert_eq!(choose.business_key, key, "first come, first served");
+        site.done(&choose, chosen(&["b.test"])).await;
+        let ask = site.job("test.Ask").await;
+        site.answer(&ask, send(&ask)).await;
+        let job = site.job(SEND).await;
+        site.done(&job, Done::default()).await;
+        site.deliver(&task(&format!("a{n}"), "ask", "answer", Some(&key))).await;
+        assert!(site.status().await.active_instances <= 4 + n + 1);
+    }
+    until("admission", "no queued starts", async || (site.status().await.queued_starts == 0).then_some(()))
+        .await;
+}
+
+/// Works on everything until an end is told.
+async fn work(site: Arc<Site>, ended: Arc<std::sync::atomic::AtomicBool>) {
+    while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+        let jobs = site
+            .claim(&["test.Choose", "test.Ask", "test.Save", "test.Work", SEND, WRITE_BACK], 8, 2_000)
+            .await;
+        if jobs.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for job in jobs {
+            let outcome = match job.kind.as_str() {
+                "test.Choose" => Outcome::Done(chosen(&["b.test"])),
+                "test.Ask" => send(&job),
+                WRITE_BACK => Outcome::Written { status: job.write_back.clone().unwrap().status, version: 2 },
+                SEND => {
+                    let order = job.send.clone().unwrap();
+                    let mut answer = task(
+                        &format!("answer-{}", order.send_id),
+                        "ask",
+                        "answer",
+                        Some(&order.business_key),
+                    );
+                    answer.correlation_key.clone_from(&order.request.target.correlation_key);
+                    site.deliver(&answer).await;
+                    Outcome::Done(Done::default())
+                }
+                _ => Outcome::Done(Done::default()),
+            };
+            site.answer(&job, outcome).await;
+        }
+    }
+}
+
+async fn all_completed(site: &Site, count: usize) {
+    until(site.name, &format!("{count} completed instances"), async || {
+        let instances = site.instances(None).await;
+        let completed = instances.iter().filter(|instance| instance.status == "completed").count();
+        (completed == count && instances.len() == count).then_some(())
+    })
+    .await;
+    let status = site.status().await;
+    assert_eq!(status.incidents, 0);
+}
+
+async fn replicas_share_the_work(servers: Arc<Servers>) {
+    let mut site = Site::start(&servers, "replicas", 3, |_| {}).await;
+    let engines = std::mem::take(&mut site.engines);
+    let site = Arc::new(site);
+    let ended = Arc::default();
+    let workers: Vec<_> =
+        (0..3).map(|_| tokio::task::spawn_local(work(Arc::clone(&site), Arc::clone(&ended)))).collect();
+    for n in 0..60 {
+        site.deliver(&task(&format!("s{n}"), "ask", "startAsk", None)).await;
+        // One replica dies in the middle of it, and later another one.
+        if n == 20 || n == 40 {
+            engines[n / 20 - 1].abort();
+        }
+    }
+    all_completed(&site, 60).await;
+    ended.store(true, std::sync::atomic::Ordering::Relaxed);
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    engines[2].abort();
+}
+
+async fn timers_and_signals(servers: Arc<Servers>) {
+    let site = Site::start(&servers, "events", 2, |_| {}).await;
+    for n in 0..3 {
+        site.deliver(&task(&format!("l{n}"), "listen", "startListen", Some(&format!("l{n}")))).await;
+    }
+    let started = std::time::Instant::now();
+    site.deliver(&task("t", "throw", "startThrow", Some("t"))).await;
+    site.instance_is("t", "completed").await;
+    assert!(started.elapsed() >= Duration::from_millis(500), "the timer ran its time");
+    for n in 0..3 {
+        site.instance_is(&format!("l{n}"), "completed").await;
+        site.written(&format!("Task/l{n}"), "completed").await;
+    }
+    site.deliver(&task("late", "listen", "startListen", Some("late"))).await;
+    assert_eq!(site.instance("late").await.status, "active", "a signal reaches only who was waiting");
+}
+
+async fn outages_lose_nothing(servers: Arc<Servers>) {
+    let site = Arc::new(Site::start(&servers, "outage", 2, |_| {}).await);
+    let ended = Arc::default();
+    let worker = tokio::task::spawn_local(work(Arc::clone(&site), Arc::clone(&ended)));
+    for n in 0..30 {
+        site.deliver(&task(&format!("s{n}"), "ask", "startAsk", None)).await;
+        if n == 10 {
+            let mut postgres = servers.postgres.write().await;
+            postgres.kill().await;
+            postgres.restart().await.unwrap();
+        }
+        if n == 20 {
+            let mut nats = servers.nats.write().await;
+            nats.kill().await;
+            nats.restart().await.unwrap();
+        }
+    }
+    all_completed(&site, 30).await;
+    ended.store(true, std::sync::atomic::Ordering::Relaxed);
+    worker.await.unwrap();
+}

@@ -1,0 +1,2 @@
+//! Starts one process-worker.
+fn main() {}
