@@ -80,7 +80,7 @@ fn lint(folder: &std::path::Path, identity: Identity) -> Result<ExitCode> {
     let findings = plugin::lint(folder, &options);
     let mut errors = 0;
     for finding in &findings {
-        errors += usize::from(finding.is_error());
+        errors += usize::from(finding.severity == plugin::Severity::Error);
         println!("{finding}");
     }
     println!("{} findings, {errors} of them errors", findings.len());

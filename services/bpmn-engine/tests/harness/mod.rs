@@ -109,11 +109,6 @@ impl Site {
         }));
     }
 
-    /// Ends an engine at whatever it is doing.
-    pub fn kill_engine(&mut self) {
-        self.engines.remove(0).abort();
-    }
-
     async fn deploy(&self) {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/models");
         let mut models = BTreeMap::new();
