@@ -305,7 +305,8 @@ fn condition(statement: &mut Statement, criterion: &Criterion) -> String {
 fn identifier_of_reference(statement: &mut Statement, parameter: &Parameter, value: &str) -> String {
     let (logical, literal) =
         (statement.bind(format!("{}{IDENTIFIER}", parameter.key)), statement.bind(parameter.key));
-    let targets: Vec<String> = parameter.targets.iter().map(|target| format!("{target}.identifier")).collect();
+    let targets: Vec<String> =
+        parameter.targets.iter().map(|target| format!("{target}.identifier")).collect();
     let targets = statement.bind(targets);
     format!(
         "r.id IN (SELECT s.id FROM search_value s WHERE s.parameter = {logical} AND {value} \
