@@ -116,7 +116,7 @@ pub struct German {
     pub birth: Names,
     /// Date of birth; exists as far as it is known.
     pub birthday: Option<BirthDate>,
-    /// One of `d f m o u x`.
+    /// One of `d f m o x`.
     pub sex: Option<char>,
     /// Street.
     pub street: Option<Street>,
@@ -227,12 +227,12 @@ fn names(text: Option<&Text>, given: bool) -> Names {
     if is_placeholder(&letters(&plain)) {
         return Names::default();
     }
-    // Brackets and commas separate; a dot ends a word but is needed to tell short forms.
-    let mut words: Vec<String> = Vec::new();
-    for word in plain.split(|c: char| c == ' ' || c == '-' || c == ',' || c == '(' || c == ')' || c == '/') {
-        match SHORT_PARTICLES.iter().find(|(short, _)| *short == word) {
-            Some((_, long)) => words.extend(long.split(' ').map(str::to_owned)),
-            None => words.extend(word.split('.').map(letters).filter(|word| !word.is_empty())),
+    let mut words = split_name(&plain);
+    // "Hagen, von der": particles after a comma belong in front.
+    if let Some((name, after)) = plain.split_once(',') {
+        let after = split_name(after);
+        if !after.is_empty() && after.iter().all(|word| PARTICLES.contains(&word.as_str())) {
+            words = after.into_iter().chain(split_name(name)).collect();
         }
     }
     let mut kept: Vec<&str> = Vec::new();
@@ -272,6 +272,18 @@ fn names(text: Option<&Text>, given: bool) -> Names {
     Names { first, all }
 }
 
+/// Words of a name. Brackets and commas separate; a dot ends a word but is needed to tell short forms.
+fn split_name(plain: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for word in plain.split([' ', '-', ',', '(', ')', '/']) {
+        match SHORT_PARTICLES.iter().find(|(short, _)| *short == word) {
+            Some((_, long)) => words.extend(long.split(' ').map(str::to_owned)),
+            None => words.extend(word.split('.').map(letters).filter(|word| !word.is_empty())),
+        }
+    }
+    words
+}
+
 fn sex(text: &Text) -> Option<char> {
     match letters(&plain(text.expose())).as_str() {
         "m" | "male" | "maennlich" => Some('m'),
@@ -292,11 +304,8 @@ fn street(text: &Text) -> Option<Street> {
     }
     let (name, number) = split_number(plain.trim());
     let mut name = letters(name);
-    for long in ["strasse", "straße", "stra"] {
-        if let Some(stem) = name.strip_suffix(long) {
-            name = format!("{stem}str");
-            break;
-        }
+    if let Some(stem) = name.strip_suffix("strasse") {
+        name = format!("{stem}str");
     }
     let number: String =
         number.chars().filter(|c| c.is_alphanumeric() || *c == '-').flat_map(char::to_uppercase).collect();
