@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a measuring program may stop")]
 
 use std::num::NonZeroUsize;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use linkage::dice::{Kernel, Threshold};
+use linkage::dice::Kernel;
 use linkage::encode::{FilterEncoder, RECOMMENDED_THRESHOLD};
 use linkage::filters::FilterSet;
 use linkage::idat::{BirthDate, Idat, Text};
@@ -46,11 +46,19 @@ fn persons(count: usize, random: &mut StdRng) -> Vec<Idat> {
     persons
 }
 
+/// Time that the main thread was on a processor: on a busy machine the only time that means something.
+fn on_processor() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/self/schedstat").ok()?;
+    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+}
+
 fn timed<T>(what: &str, unit: &str, count: f64, work: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
+    let (start, processor) = (Instant::now(), on_processor());
     let result = work();
-    let seconds = start.elapsed().as_secs_f64();
-    println!("{what:<58} {:>12.0} {unit}/s   ({seconds:.3} s)", count / seconds);
+    let wall = start.elapsed().as_secs_f64();
+    let processor = on_processor().zip(processor).map_or(0.0, |(end, start)| (end - start).as_secs_f64());
+    let rate = |seconds: f64| if seconds > 0.0 { count / seconds } else { f64::NAN };
+    println!("{what:<52} {:>12.0} {unit}/s, {:>12.0} per s of the main thread", rate(wall), rate(processor));
     result
 }
 
@@ -60,7 +68,12 @@ fn main() {
     let threads = NonZeroUsize::new(arguments.next().unwrap_or(1)).unwrap();
     let mut random = StdRng::seed_from_u64(1);
     let config = BloomFilterConfig::generate(&mut random);
-    let sites = [persons(count, &mut random), persons(count, &mut random)];
+    // Half of the second site are persons of the first who have moved.
+    let mut sites = [persons(count, &mut random), persons(count, &mut random)];
+    for place in 0..count / 2 {
+        let moved = sites[1][place].street.clone();
+        sites[1][place] = Idat { street: moved, ..sites[0][place].clone() };
+    }
     println!("{count} persons per site, {threads} thread(s)");
 
     let encoders = [
@@ -80,8 +93,7 @@ fn main() {
             .collect();
         let pairs = (count * count) as f64;
         for kernel in Kernel::available() {
-            let mut options = Options::new(Threshold::new(0.01).unwrap());
-            options.threshold = RECOMMENDED_THRESHOLD;
+            let mut options = Options::new(RECOMMENDED_THRESHOLD);
             (options.threads, options.kernel) = (threads, kernel);
             let matches = timed(&format!("match all pairs, {}", kernel.name()), "pairs", pairs, || {
                 site_unique(&sets, &["a", "b"], &options).unwrap()
@@ -90,8 +102,8 @@ fn main() {
         }
         let mut options = Options::new(RECOMMENDED_THRESHOLD);
         options.threads = threads;
-        options.blocking = Some(Blocking { tables: 20, sample: 20, seed: 1 });
-        let matches = timed("match with blocking (20 tables of 20 bits)", "pairs", pairs, || {
+        options.blocking = Some(Blocking { tables: 20, sample: 15, seed: 1 });
+        let matches = timed("match with blocking (20 tables of 15 bits)", "pairs", pairs, || {
             site_unique(&sets, &["a", "b"], &options)
         });
         match matches {

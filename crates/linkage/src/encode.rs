@@ -1,9 +1,12 @@
 //! From identifying data to sets of filters: one encoder per profile, all with the same use.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
+use zeroize::Zeroize as _;
+
 use crate::bits::Bits;
-use crate::clk::{EncoderError, Hash, Insertion, Kdf, Strategy, derive, insert};
+use crate::clk::{EncoderError, Hash, Insertion, Kdf, Strategy, derive};
 use crate::dice::Threshold;
 use crate::digest::{Function, Hasher};
 use crate::filters::{FilterSet, FilterSetError, Header};
@@ -11,6 +14,9 @@ use crate::idat::Idat;
 use crate::profile::{German, Names, WireProfile, de_1, german};
 use crate::rbf::{BloomFilterConfig, HASHES, Parameters, RecordEncoder, RecordError};
 use crate::secret::SecretText;
+
+/// Most tokens per key whose positions are kept.
+const MAX_CACHED_TOKENS: usize = 1 << 16;
 
 /// Length of the filters of `de-1` in bits.
 const GERMAN_BITS: usize = 1024;
@@ -25,6 +31,48 @@ pub const RECOMMENDED_THRESHOLD: Threshold = match Threshold::new(0.75) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Presence(pub u16);
 
+/// The positions of the tokens seen so far for one key. Wiped when dropped: tokens are parts of names.
+#[derive(Clone)]
+struct CachedTokens {
+    insertion: Insertion,
+    positions: HashMap<String, Vec<u16>>,
+}
+
+impl CachedTokens {
+    /// Shares `bits` insertions among tokens.
+    fn insert(&mut self, filter: &mut Bits, tokens: &[String], bits: usize) {
+        for (token, count) in tokens.iter().zip(Strategy::PerFeature(bits).counts(tokens.len())) {
+            if self.positions.get(token).is_none_or(|known| known.len() < count) {
+                if self.positions.len() >= MAX_CACHED_TOKENS {
+                    self.wipe();
+                }
+                let mut positions = Vec::with_capacity(count);
+                // The key was accepted when the insertion was made, and positions are below GERMAN_BITS.
+                let _ = self.insertion.positions(token.as_bytes(), count, GERMAN_BITS, |position| {
+                    positions.push(position as u16);
+                });
+                self.positions.insert(token.clone(), positions);
+            }
+            // The positions for fewer insertions are the first ones of those for more.
+            let known = self.positions.get(token).into_iter().flatten().take(count);
+            known.for_each(|position| filter.set(usize::from(*position)));
+        }
+    }
+
+    fn wipe(&mut self) {
+        for (mut token, mut positions) in self.positions.drain() {
+            token.zeroize();
+            positions.zeroize();
+        }
+    }
+}
+
+impl Drop for CachedTokens {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
 /// Encodes persons into filters.
 #[derive(Clone)]
 pub struct FilterEncoder {
@@ -35,7 +83,8 @@ pub struct FilterEncoder {
 #[derive(Clone)]
 enum Way {
     Wire(WireProfile, Box<RecordEncoder>),
-    German(Vec<Insertion>),
+    /// By key.
+    German(Vec<CachedTokens>),
 }
 
 /// An encoder that cannot be made, or a set that is too large.
@@ -159,10 +208,10 @@ impl FilterEncoder {
     pub fn german(secret: &[u8]) -> Result<FilterEncoder, EncodeError> {
         let kdf = Kdf { info: b"linkage de-1".to_vec(), ..Kdf::default() };
         let keys = derive(&kdf, secret, GERMAN_KEYS).map_err(EncoderError::from)?;
-        let mut insertions = Vec::new();
-        for part in &GERMAN {
-            let key = keys.get(part.key).map(|key| key.as_slice()).unwrap_or_default();
-            insertions.push(Insertion::new(Hash::Blake, key, &[]).map_err(EncoderError::from)?);
+        let mut caches = Vec::new();
+        for key in keys {
+            let insertion = Insertion::new(Hash::Blake, &key, &[]).map_err(EncoderError::from)?;
+            caches.push(CachedTokens { insertion, positions: HashMap::new() });
         }
         let bits: Vec<String> = GERMAN.iter().map(|part| format!("{}:{}", part.key, part.bits)).collect();
         let header = Header {
@@ -171,7 +220,7 @@ impl FilterEncoder {
             bits: GERMAN_BITS as u32,
             key_check: key_check(secret),
         };
-        Ok(FilterEncoder { header, way: Way::German(insertions) })
+        Ok(FilterEncoder { header, way: Way::German(caches) })
     }
 
     /// The header of its filters.
@@ -207,14 +256,15 @@ impl FilterEncoder {
                 let there = attributes.iter().map(Option::is_some);
                 (encoder.encode(&attributes), presence(there))
             }
-            Way::German(insertions) => {
+            Way::German(caches) => {
                 let person = german(person);
                 let mut filter = Bits::new(GERMAN_BITS);
-                let there = GERMAN.iter().zip(insertions).map(|(part, insertion)| {
+                let there = GERMAN.iter().map(|part| {
                     let tokens = (part.tokens)(&person);
-                    // The key was accepted when the insertion was made.
-                    let inserted = insert(&mut filter, &tokens, Strategy::PerFeature(part.bits), insertion);
-                    inserted.is_ok() && !tokens.is_empty()
+                    if let Some(cache) = caches.get_mut(part.key) {
+                        cache.insert(&mut filter, &tokens, part.bits);
+                    }
+                    !tokens.is_empty()
                 });
                 let presence = presence(there);
                 (filter, presence)
@@ -237,15 +287,19 @@ impl FilterEncoder {
             let mut encoder = self.clone();
             persons.iter().map(|person| encoder.encode(person)).collect::<Vec<_>>()
         };
-        let parts: Vec<Vec<(Bits, Presence)>> = std::thread::scope(|scope| {
-            let handles: Vec<_> =
-                persons.chunks(share).map(|share| scope.spawn(move || encode(share))).collect();
-            let results = handles.into_iter().map(|handle| match handle.join() {
-                Ok(encoded) => encoded,
-                Err(panic) => std::panic::resume_unwind(panic),
-            });
-            results.collect()
-        });
+        let parts: Vec<Vec<(Bits, Presence)>> = if threads == NonZeroUsize::MIN {
+            vec![encode(persons)]
+        } else {
+            std::thread::scope(|scope| {
+                let handles: Vec<_> =
+                    persons.chunks(share).map(|share| scope.spawn(move || encode(share))).collect();
+                let results = handles.into_iter().map(|handle| match handle.join() {
+                    Ok(encoded) => encoded,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                });
+                results.collect()
+            })
+        };
         let mut set = FilterSet::new(self.header.clone());
         let mut presences = Vec::with_capacity(persons.len());
         for (filter, presence) in parts.into_iter().flatten() {

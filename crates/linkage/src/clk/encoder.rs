@@ -139,11 +139,7 @@ pub(crate) fn insert<T: AsRef<[u8]>>(
     strategy: Strategy,
     insertion: &Insertion,
 ) -> Result<(), BlakeKeyError> {
-    for (index, token) in tokens.iter().enumerate() {
-        let count = match strategy {
-            Strategy::PerToken(bits) => bits,
-            Strategy::PerFeature(bits) => bits / tokens.len() + usize::from(index < bits % tokens.len()),
-        };
+    for (token, count) in tokens.iter().zip(strategy.counts(tokens.len())) {
         insertion.positions(token.as_ref(), count, filter.length(), |position| filter.set(position))?;
     }
     Ok(())
