@@ -39,7 +39,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (passed, failed) = match arguments.kind {
         Kind::Codec => fhir::vectors::run_codec(&arguments.folder, &mut report),
         Kind::Bpmn => bpmn::vectors::run(&arguments.folder, |scenario| report(&scenario.to_string()))?,
-        Kind::Validation | Kind::Rbf | Kind::Clk | Kind::Hospital => {
+        Kind::Rbf => linkage::vectors::run_rbf(&arguments.folder, &mut report),
+        Kind::Clk => linkage::vectors::run_clk(&arguments.folder, &mut report),
+        Kind::Validation | Kind::Hospital => {
             bail!("{:?} vectors come with a later version", arguments.kind)
         }
     };
