@@ -26,6 +26,7 @@ mod resource;
 pub mod search;
 pub mod task;
 pub mod types;
+pub mod validation;
 pub mod vectors;
 mod xhtml;
 mod xml;
