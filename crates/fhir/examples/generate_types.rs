@@ -146,7 +146,8 @@ fn value_set(url: &str, set: &Node, rules: &mut String) {
     {
         let codes: Vec<String> = part.each("concept").filter_map(|c| c.text("code")).map(code).collect();
         let imports: Vec<&str> = part.each("valueSet").filter_map(|set| set.value.as_deref()).collect();
-        let codes = if part.child("filter").is_some() { "F".to_owned() } else { format!("={}", codes.join(" ")) };
+        let codes =
+            if part.child("filter").is_some() { "F".to_owned() } else { format!("={}", codes.join(" ")) };
         let _ = writeln!(
             rules,
             "{kind}\t{}\t{}\t{}\t{codes}",
@@ -172,7 +173,8 @@ fn extension(definition: &Node, rules: &mut String) {
         let types: Vec<String> = element
             .each("type")
             .map(|kind| {
-                let mut text = kind.text("code").expect("code").rsplit('.').next().unwrap_or_default().to_owned();
+                let mut text =
+                    kind.text("code").expect("code").rsplit('.').next().unwrap_or_default().to_owned();
                 for profile in kind.each("profile").filter_map(|profile| profile.value.as_deref()) {
                     let _ = write!(text, ">{profile}");
                 }

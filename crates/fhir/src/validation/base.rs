@@ -24,8 +24,7 @@ const COMPRESSED: &[u8] = include_bytes!("../../table/r4-rules.tsv.gz");
 pub(super) const PREFIX: &str = "http://hl7.org/fhir/StructureDefinition/";
 
 /// Invariants that [`super::special`] checks by hand, or that ask for other resources.
-const BY_HAND: [&str; 9] =
-    ["dom-2", "dom-3", "dom-4", "dom-5", "txt-1", "txt-2", "ref-1", "ctm-1", "sdf-8"];
+const BY_HAND: [&str; 9] = ["dom-2", "dom-3", "dom-4", "dom-5", "txt-1", "txt-2", "ref-1", "ctm-1", "sdf-8"];
 
 static BASE: LazyLock<Base> = LazyLock::new(load);
 
@@ -59,7 +58,8 @@ impl Base {
 fn load() -> Base {
     let mut text = String::new();
     flate2::read::GzDecoder::new(COMPRESSED).read_to_string(&mut text).expect("the compiled-in rule table");
-    let mut base = Base { types: HashMap::new(), terminology: Terminology::default(), extensions: Vec::new() };
+    let mut base =
+        Base { types: HashMap::new(), terminology: Terminology::default(), extensions: Vec::new() };
     for definition in types::all() {
         base.types.insert(definition.path(), type_plan(definition));
     }
@@ -188,7 +188,8 @@ fn constraint(mut columns: std::str::Split<'_, char>, base: &mut Base) -> Option
 fn extension(mut columns: std::str::Split<'_, char>) -> Option<Resource> {
     let url = columns.next()?;
     let mut definition = Resource::new("StructureDefinition");
-    for (name, value) in [("url", url), ("version", "4.0.1"), ("kind", "complex-type"), ("type", "Extension")] {
+    for (name, value) in [("url", url), ("version", "4.0.1"), ("kind", "complex-type"), ("type", "Extension")]
+    {
         definition.push(Element::primitive(name, value));
     }
     for context in columns.next()?.split(' ').filter(|context| !context.is_empty()) {
@@ -228,9 +229,8 @@ fn element(mut columns: std::str::Split<'_, char>) -> Option<Element> {
     if let Some((strength, value_set)) = columns.next()?.split_once(' ')
         && !value_set.is_empty()
     {
-        element.push(
-            Element::new("binding").with_text("strength", strength).with_text("valueSet", value_set),
-        );
+        element
+            .push(Element::new("binding").with_text("strength", strength).with_text("valueSet", value_set));
     }
     Some(element)
 }

@@ -117,7 +117,8 @@ fn is_time(text: &str) -> bool {
         })
     });
     good && parts.next().is_none()
-        && fraction.is_none_or(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        && fraction
+            .is_none_or(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Whether a canonical or system is absolute: it has a scheme.

@@ -176,10 +176,16 @@ impl Validator {
                 break;
             }
         }
-        let mut build = Build { profiles: &self.profiles, dirty: &dirty, done: HashMap::new(), busy: Vec::new() };
+        let mut build =
+            Build { profiles: &self.profiles, dirty: &dirty, done: HashMap::new(), busy: Vec::new() };
         for url in &dirty {
-            let versions: Vec<Text> =
-                self.profiles.get(url).into_iter().flat_map(Versions::iter).map(|(v, _)| Arc::clone(v)).collect();
+            let versions: Vec<Text> = self
+                .profiles
+                .get(url)
+                .into_iter()
+                .flat_map(Versions::iter)
+                .map(|(v, _)| Arc::clone(v))
+                .collect();
             for version in versions {
                 build.get(url, Some(&version));
             }
@@ -214,7 +220,8 @@ impl Validator {
                 match &entry.profile {
                     Err(error) => found.push((canonical, error.to_string())),
                     Ok(profile) => {
-                        found.extend(profile.unsupported.iter().map(|text| (canonical.clone(), text.clone())));
+                        found
+                            .extend(profile.unsupported.iter().map(|text| (canonical.clone(), text.clone())));
                     }
                 }
             }

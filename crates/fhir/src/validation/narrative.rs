@@ -6,10 +6,62 @@ use quick_xml::reader::Reader;
 
 /// Elements of HTML 4, chapters 7 to 11 and 15, without forms, scripts and frames.
 const ELEMENTS: [&str; 56] = [
-    "a", "abbr", "acronym", "address", "b", "bdo", "big", "blockquote", "br", "caption", "center", "cite", "code",
-    "col", "colgroup", "dd", "del", "dfn", "div", "dl", "dt", "em", "font", "h1", "h2", "h3", "h4", "h5", "h6",
-    "hr", "i", "img", "ins", "kbd", "li", "ol", "p", "pre", "q", "s", "samp", "small", "span", "strike", "strong",
-    "sub", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "tt", "u",
+    "a",
+    "abbr",
+    "acronym",
+    "address",
+    "b",
+    "bdo",
+    "big",
+    "blockquote",
+    "br",
+    "caption",
+    "center",
+    "cite",
+    "code",
+    "col",
+    "colgroup",
+    "dd",
+    "del",
+    "dfn",
+    "div",
+    "dl",
+    "dt",
+    "em",
+    "font",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "hr",
+    "i",
+    "img",
+    "ins",
+    "kbd",
+    "li",
+    "ol",
+    "p",
+    "pre",
+    "q",
+    "s",
+    "samp",
+    "small",
+    "span",
+    "strike",
+    "strong",
+    "sub",
+    "sup",
+    "table",
+    "tbody",
+    "td",
+    "tfoot",
+    "th",
+    "thead",
+    "tr",
+    "tt",
+    "u",
 ];
 /// Further elements.
 const MORE: [&str; 3] = ["ul", "var", "map"];
@@ -20,7 +72,23 @@ const ATTRIBUTES: [&str; 10] =
 
 /// Attributes of single elements.
 const OWN: &[(&str, &[&str])] = &[
-    ("a", &["charset", "coords", "href", "hreflang", "name", "rel", "rev", "shape", "tabindex", "accesskey", "type", "target"]),
+    (
+        "a",
+        &[
+            "charset",
+            "coords",
+            "href",
+            "hreflang",
+            "name",
+            "rel",
+            "rev",
+            "shape",
+            "tabindex",
+            "accesskey",
+            "type",
+            "target",
+        ],
+    ),
     ("blockquote", &["cite"]),
     ("caption", &["align"]),
     ("col", &["align", "char", "charoff", "span", "valign", "width"]),
@@ -35,18 +103,39 @@ const OWN: &[(&str, &[&str])] = &[
     ("h5", &["align"]),
     ("h6", &["align"]),
     ("hr", &["align", "noshade", "size", "width"]),
-    ("img", &["align", "alt", "border", "height", "hspace", "ismap", "longdesc", "src", "usemap", "vspace", "width"]),
+    (
+        "img",
+        &[
+            "align", "alt", "border", "height", "hspace", "ismap", "longdesc", "src", "usemap", "vspace",
+            "width",
+        ],
+    ),
     ("ins", &["cite", "datetime"]),
     ("li", &["type", "value"]),
     ("ol", &["compact", "start", "type"]),
     ("p", &["align"]),
     ("pre", &["width"]),
     ("q", &["cite"]),
-    ("table", &["align", "bgcolor", "border", "cellpadding", "cellspacing", "frame", "rules", "summary", "width"]),
+    (
+        "table",
+        &["align", "bgcolor", "border", "cellpadding", "cellspacing", "frame", "rules", "summary", "width"],
+    ),
     ("tbody", &["align", "char", "charoff", "valign"]),
-    ("td", &["abbr", "align", "axis", "bgcolor", "char", "charoff", "colspan", "headers", "height", "nowrap", "rowspan", "scope", "valign", "width"]),
+    (
+        "td",
+        &[
+            "abbr", "align", "axis", "bgcolor", "char", "charoff", "colspan", "headers", "height", "nowrap",
+            "rowspan", "scope", "valign", "width",
+        ],
+    ),
     ("tfoot", &["align", "char", "charoff", "valign"]),
-    ("th", &["abbr", "align", "axis", "bgcolor", "char", "charoff", "colspan", "headers", "height", "nowrap", "rowspan", "scope", "valign", "width"]),
+    (
+        "th",
+        &[
+            "abbr", "align", "axis", "bgcolor", "char", "charoff", "colspan", "headers", "height", "nowrap",
+            "rowspan", "scope", "valign", "width",
+        ],
+    ),
     ("thead", &["align", "char", "charoff", "valign"]),
     ("tr", &["align", "bgcolor", "char", "charoff", "valign"]),
     ("ul", &["compact", "type"]),
@@ -115,7 +204,10 @@ fn is_script(link: &str) -> bool {
         .filter(|character| !character.is_whitespace() && !character.is_control())
         .flat_map(char::to_lowercase)
         .collect();
-    link.contains(':') && (scheme == "javascript" || scheme == "vbscript" || (scheme == "data" && !link.starts_with("data:image/")))
+    link.contains(':')
+        && (scheme == "javascript"
+            || scheme == "vbscript"
+            || (scheme == "data" && !link.starts_with("data:image/")))
 }
 
 #[cfg(test)]

@@ -138,7 +138,9 @@ impl Compiler<'_> {
             _ => match self.find(canonical) {
                 Found::Missing => return Err(ProfileError::UnknownBase(canonical.to_owned())),
                 Found::Malformed => {
-                    return Err(ProfileError::Malformed(format!("the base definition {canonical} is malformed")));
+                    return Err(ProfileError::Malformed(format!(
+                        "the base definition {canonical} is malformed"
+                    )));
                 }
                 Found::Profile(profile) if profile.code != code => {
                     return Err(ProfileError::Malformed(format!(
@@ -227,7 +229,12 @@ impl Compiler<'_> {
 
     /// The child a path segment is about; for a choice element with its type in the name, the slice of
     /// that type.
-    fn child<'n>(&mut self, node: &'n mut Node, segment: &str, path: &str) -> Result<&'n mut Node, ProfileError> {
+    fn child<'n>(
+        &mut self,
+        node: &'n mut Node,
+        segment: &str,
+        path: &str,
+    ) -> Result<&'n mut Node, ProfileError> {
         let children = node.children.get_or_insert_default();
         let plain = segment.strip_suffix("[x]").unwrap_or(segment);
         if let Some(index) = children.iter().position(|child| &*child.name == plain) {
@@ -255,7 +262,12 @@ impl Compiler<'_> {
         Ok(&mut slicing.slices[index].node)
     }
 
-    fn slice<'n>(&mut self, node: &'n mut Node, name: &str, path: &str) -> Result<&'n mut Node, ProfileError> {
+    fn slice<'n>(
+        &mut self,
+        node: &'n mut Node,
+        name: &str,
+        path: &str,
+    ) -> Result<&'n mut Node, ProfileError> {
         if name.contains('/') {
             self.unsupported.push(format!("the slice of a slice {name} at {path}"));
         }
@@ -273,7 +285,9 @@ impl Compiler<'_> {
                     undecidable: false,
                 })
             } else {
-                return Err(ProfileError::Malformed(format!("the slice {name} at {path}, which is not sliced")));
+                return Err(ProfileError::Malformed(format!(
+                    "the slice {name} at {path}, which is not sliced"
+                )));
             };
             node.slicing = Some(slicing);
         }
@@ -324,9 +338,10 @@ impl Compiler<'_> {
                 kind.each(name).filter_map(Element::value).map(Into::into).collect()
             };
             let (profiles, targets) = (canonicals("profile"), canonicals("targetProfile"));
-            let backbone = node.types.iter().find(|old| {
-                old.code.contains('.') && matches!(code, "BackboneElement" | "Element")
-            });
+            let backbone = node
+                .types
+                .iter()
+                .find(|old| old.code.contains('.') && matches!(code, "BackboneElement" | "Element"));
             match (kinds.iter_mut().find(|other| other.code == code), backbone) {
                 (Some(other), _) => {
                     other.profiles.extend(profiles);
@@ -340,18 +355,20 @@ impl Compiler<'_> {
             node.types = kinds;
         }
         for (prefix, exact) in [("fixed", true), ("pattern", false)] {
-            if let Some(value) = element.children().iter().find(|child| {
-                super::fhirpath::type_suffix(child.name(), prefix).is_some()
-            }) {
+            if let Some(value) = element
+                .children()
+                .iter()
+                .find(|child| super::fhirpath::type_suffix(child.name(), prefix).is_some())
+            {
                 node.fixed = Some(Arc::new(Fixed { exact, value: value.clone() }));
             }
         }
         if let Some(binding) = element.child("binding")
             && let Some(value_set) = binding.text("valueSet")
         {
-            let strength = binding.text("strength").and_then(Strength::from_code).ok_or_else(|| bad("binding"))?;
-            node.binding =
-                Some(Arc::new(Binding { strength, value_set: value_set.into(), base: false }));
+            let strength =
+                binding.text("strength").and_then(Strength::from_code).ok_or_else(|| bad("binding"))?;
+            node.binding = Some(Arc::new(Binding { strength, value_set: value_set.into(), base: false }));
         }
         if let Some(length) = element.text("maxLength") {
             node.max_length = Some(length.parse().map_err(|_| bad("maxLength"))?);
@@ -406,7 +423,8 @@ impl Compiler<'_> {
                 self.unsupported.push(format!("the discriminator path {text} at {path}"));
                 continue;
             }
-            let steps = text.split('.').filter(|step| !matches!(*step, "$this" | "")).map(Into::into).collect();
+            let steps =
+                text.split('.').filter(|step| !matches!(*step, "$this" | "")).map(Into::into).collect();
             discriminators.push(Discriminator { kind, path: steps });
         }
         let slices = node.slicing.take().map(|old| old.slices).unwrap_or_default();
@@ -466,9 +484,8 @@ impl Compiler<'_> {
                 DiscriminatorKind::Exists if node.max == Some(0) => Some(Test::Exists(false)),
                 DiscriminatorKind::Exists if node.min > 0 => Some(Test::Exists(true)),
                 DiscriminatorKind::Exists => None,
-                DiscriminatorKind::Type => {
-                    (!node.types.is_empty()).then(|| Test::Type(node.types.iter().map(|kind| kind.code).collect()))
-                }
+                DiscriminatorKind::Type => (!node.types.is_empty())
+                    .then(|| Test::Type(node.types.iter().map(|kind| kind.code).collect())),
             };
         };
         // An extension is known by the url of its profile.
@@ -477,7 +494,16 @@ impl Compiler<'_> {
             && let Some(kind) = node.types.iter().find(|kind| kind.code == "Extension")
             && let [profile] = kind.profiles.as_slice()
         {
-            return Some(Test::Text(split(profile).0.into()));
+            // Some extensions want another url than their canonical.
+            let profile = Arc::clone(profile);
+            if let Found::Profile(found) = self.find(&profile)
+                && let Some(children) = &found.root.children
+                && let Some(url) = children.iter().find(|child| &*child.name == "url")
+                && let Some(text) = url.fixed.as_ref().and_then(|fixed| fixed.value.value())
+            {
+                return Some(Test::Text(text.into()));
+            }
+            return Some(Test::Text(split(&profile).0.into()));
         }
         let found = match &node.children {
             Some(children) => children.iter().find(|child| child.name == *name),

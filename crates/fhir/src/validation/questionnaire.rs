@@ -96,11 +96,10 @@ impl Walk<'_> {
             let own = path.child("answer", Suffix::Index(index));
             if let Some(value) = answer.choice("value")
                 && let Some(code) = super::fhirpath::type_suffix(value.name(), "value")
+                && !allows(question, kind, code)
             {
-                if !allows(question, kind, code) {
-                    let path = own.child("value", Suffix::Type(code));
-                    self.error("answer-type", &path, "the answer is not of the type of the question");
-                }
+                let path = own.child("value", Suffix::Type(code));
+                self.error("answer-type", &path, "the answer is not of the type of the question");
             }
             self.answers(question, answer, unfinished, &own);
         }

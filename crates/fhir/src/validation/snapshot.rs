@@ -1,7 +1,7 @@
 //! Writes a compiled profile as the snapshot of a StructureDefinition.
 
 use super::base::base;
-use super::node::{Node, Rules, DiscriminatorKind};
+use super::node::{DiscriminatorKind, Node, Rules};
 use super::profile::Profile;
 use crate::element::Element;
 use crate::resource::Resource;
@@ -10,8 +10,18 @@ use crate::resource::Resource;
 const MAX_ELEMENTS: usize = 20_000;
 /// Elements of a differential that the tree does not know, in the order they are kept.
 const KEPT: [&str; 12] = [
-    "representation", "label", "code", "short", "definition", "comment", "requirements", "alias", "example",
-    "condition", "mustSupport", "isModifierReason",
+    "representation",
+    "label",
+    "code",
+    "short",
+    "definition",
+    "comment",
+    "requirements",
+    "alias",
+    "example",
+    "condition",
+    "mustSupport",
+    "isModifierReason",
 ];
 
 /// The definition with a snapshot before its differential.
@@ -65,7 +75,8 @@ fn element(node: &Node, path: &str, id: &str, slice: Option<&str>) -> Element {
                 DiscriminatorKind::Exists => "exists",
                 DiscriminatorKind::Type => "type",
             };
-            let path = if discriminator.path.is_empty() { "$this".to_owned() } else { discriminator.path.join(".") };
+            let path =
+                if discriminator.path.is_empty() { "$this".to_owned() } else { discriminator.path.join(".") };
             out.push(Element::new("discriminator").with_text("type", kind).with_text("path", &path));
         }
         let rules = match slicing.rules {

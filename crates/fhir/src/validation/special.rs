@@ -50,9 +50,10 @@ impl Walk<'_> {
                 self.error("dom-2", &path, "a contained resource contains others");
             }
             if let Some(meta) = inner.child("meta")
-                && meta.children().iter().all(|child| {
-                    matches!(child.name(), "versionId" | "lastUpdated" | "security")
-                })
+                && meta
+                    .children()
+                    .iter()
+                    .all(|child| matches!(child.name(), "versionId" | "lastUpdated" | "security"))
             {
                 let path = path.child("meta", Suffix::None);
                 self.error("dom-4", &path, "a contained resource has no version, time or security labels");
@@ -68,7 +69,8 @@ impl Walk<'_> {
 
     fn bundle(&mut self, bundle: &Element, path: &Path<'_>) {
         let kind = bundle.text("type").unwrap_or_default();
-        let optional = matches!(kind, "transaction" | "transaction-response" | "batch" | "batch-response" | "");
+        let optional =
+            matches!(kind, "transaction" | "transaction-response" | "batch" | "batch-response" | "");
         for (index, entry) in bundle.each("entry").enumerate() {
             let path = path.child("entry", Suffix::Index(index));
             let Some(full_url) = entry.text("fullUrl") else {
@@ -204,7 +206,18 @@ fn local_references<'r>(element: &'r Element, found: &mut HashMap<&'r str, ()>) 
 /// Names of elements that are not uris for sure are left out: what begins with `#` and is one of
 /// these is no reference.
 fn is_uri(name: &str) -> bool {
-    !matches!(name, "div" | "text" | "display" | "description" | "id" | "code" | "valueString" | "valueCode" | "valueMarkdown")
+    !matches!(
+        name,
+        "div"
+            | "text"
+            | "display"
+            | "description"
+            | "id"
+            | "code"
+            | "valueString"
+            | "valueCode"
+            | "valueMarkdown"
+    )
 }
 
 fn concepts(element: &Element) -> usize {

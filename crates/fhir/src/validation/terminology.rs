@@ -79,8 +79,12 @@ pub(super) struct Terminology {
 fn by_rule(system: &str) -> Option<fn(&str) -> bool> {
     Some(match system {
         "urn:ietf:bcp:47" => |_| true,
-        "urn:iso:std:iso:4217" => |code| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase()),
-        "urn:iso:std:iso:3166" => |code| matches!(code.len(), 2 | 3) && code.bytes().all(|byte| byte.is_ascii_uppercase()),
+        "urn:iso:std:iso:4217" => {
+            |code| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase())
+        }
+        "urn:iso:std:iso:3166" => {
+            |code| matches!(code.len(), 2 | 3) && code.bytes().all(|byte| byte.is_ascii_uppercase())
+        }
         "http://unitsofmeasure.org" => |_| true,
         _ => return None,
     })
@@ -109,7 +113,11 @@ impl CodeSystem {
     }
 
     fn has(&self, code: &str) -> bool {
-        if self.case_sensitive { self.codes.contains(code) } else { self.codes.contains(&*code.to_lowercase()) }
+        if self.case_sensitive {
+            self.codes.contains(code)
+        } else {
+            self.codes.contains(&*code.to_lowercase())
+        }
     }
 }
 
@@ -139,13 +147,20 @@ impl ValueSet {
             for part in compose.each(name) {
                 let concepts: HashSet<Box<str>> =
                     part.each("concept").filter_map(|concept| concept.text("code")).map(Into::into).collect();
-                set.add(include, Part {
-                    system: part.text("system").map(Into::into),
-                    version: part.text("version").map(Into::into),
-                    value_sets: part.each("valueSet").filter_map(Element::value).map(Into::into).collect(),
-                    filtered: part.child("filter").is_some(),
-                    codes: (!concepts.is_empty()).then_some(concepts),
-                });
+                set.add(
+                    include,
+                    Part {
+                        system: part.text("system").map(Into::into),
+                        version: part.text("version").map(Into::into),
+                        value_sets: part
+                            .each("valueSet")
+                            .filter_map(Element::value)
+                            .map(Into::into)
+                            .collect(),
+                        filtered: part.child("filter").is_some(),
+                        codes: (!concepts.is_empty()).then_some(concepts),
+                    },
+                );
             }
         }
         set
@@ -155,13 +170,16 @@ impl ValueSet {
 fn contained(element: &Element, set: &mut ValueSet) {
     for entry in element.each("contains") {
         if let Some(code) = entry.text("code") {
-            set.add(true, Part {
-                system: entry.text("system").map(Into::into),
-                version: entry.text("version").map(Into::into),
-                value_sets: Vec::new(),
-                filtered: false,
-                codes: Some(HashSet::from([code.into()])),
-            });
+            set.add(
+                true,
+                Part {
+                    system: entry.text("system").map(Into::into),
+                    version: entry.text("version").map(Into::into),
+                    value_sets: Vec::new(),
+                    filtered: false,
+                    codes: Some(HashSet::from([code.into()])),
+                },
+            );
         }
         contained(entry, set);
     }

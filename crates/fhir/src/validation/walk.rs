@@ -173,7 +173,13 @@ impl<'v> Walk<'v> {
     }
 
     /// What a profile says about an element whose base is checked elsewhere.
-    fn profile<'r>(&mut self, profile: &Profile, element: &'r Element, path: &Path<'_>, frame: Frame<'r, '_>) {
+    fn profile<'r>(
+        &mut self,
+        profile: &Profile,
+        element: &'r Element,
+        path: &Path<'_>,
+        frame: Frame<'r, '_>,
+    ) {
         let frame = Frame { base: false, source: &profile.url, ..frame };
         if let Some(children) = &profile.root.children {
             self.body(children, element, profile.code, path, frame);
@@ -269,7 +275,11 @@ impl<'v> Walk<'v> {
                 // Any element of the type fits, or nothing can be said.
                 _ if plain.is_some() => return,
                 _ => {
-                    self.warning("profile-unknown", path, &format!("the profile {canonical} is not known here"));
+                    self.warning(
+                        "profile-unknown",
+                        path,
+                        &format!("the profile {canonical} is not known here"),
+                    );
                     return;
                 }
             }
@@ -398,7 +408,11 @@ impl<'v> Walk<'v> {
                         let text = "cannot be told which slice the element belongs to";
                         self.warning("slice-undecidable", &path, text);
                     } else if slicing.rules == Rules::Closed {
-                        self.error("slice-closed", &path, "the element belongs to none of the slices allowed");
+                        self.error(
+                            "slice-closed",
+                            &path,
+                            "the element belongs to none of the slices allowed",
+                        );
                     } else if code == "Extension"
                         && child_code == "Extension"
                         && child.extension_url().is_some_and(|url| !is_absolute(url))
@@ -421,7 +435,10 @@ impl<'v> Walk<'v> {
         }
         for (slice, count) in slicing.slices.iter().zip(counts) {
             if count < slice.node.min {
-                let text = format!("{}:{} is missing or too few: at least {}", node.name, slice.name, slice.node.min);
+                let text = format!(
+                    "{}:{} is missing or too few: at least {}",
+                    node.name, slice.name, slice.node.min
+                );
                 self.error("slice-minimum", path, &text);
             }
             if let Some(max) = slice.node.max
@@ -507,7 +524,8 @@ impl<'v> Walk<'v> {
         with_base: bool,
     ) {
         let Some(text) = element.value() else {
-            let required = node.binding.as_ref().is_some_and(|binding| binding.strength == Strength::Required);
+            let required =
+                node.binding.as_ref().is_some_and(|binding| binding.strength == Strength::Required);
             if primitive == Primitive::Code && required {
                 self.error("code-missing", path, "a code is needed, not only extensions");
             }
@@ -525,13 +543,24 @@ impl<'v> Walk<'v> {
             let id = if text == "urn:uuid:null" { UUID_NULL } else { id };
             self.error(id, path, &format!("not a valid {}", primitive.code()));
         }
-        if primitive == Primitive::Canonical && !is_absolute(text) && !text.starts_with('#') && path.name != "profile" {
+        if primitive == Primitive::Canonical
+            && !is_absolute(text)
+            && !text.starts_with('#')
+            && path.name != "profile"
+        {
             self.error("canonical-relative", path, "the canonical is not absolute");
         }
     }
 
     /// Bound value sets, and codes of systems that are held.
-    fn binding(&mut self, node: &Node, element: &Element, code: &'static str, path: &Path<'_>, with_base: bool) {
+    fn binding(
+        &mut self,
+        node: &Node,
+        element: &Element,
+        code: &'static str,
+        path: &Path<'_>,
+        with_base: bool,
+    ) {
         let binding = node.binding.as_ref().filter(|binding| with_base || !binding.base);
         match code {
             "code" | "string" | "uri" | "markdown" | "canonical" | "url" => {
@@ -544,7 +573,8 @@ impl<'v> Walk<'v> {
                 if !strict || &*binding.value_set == LANGUAGES {
                     return;
                 }
-                let text = if self.strip_media_parameters && path.name == "contentType" && is_root_child(path) {
+                let text = if self.strip_media_parameters && path.name == "contentType" && is_root_child(path)
+                {
                     without_parameters(text)
                 } else {
                     text
@@ -645,21 +675,26 @@ impl<'v> Walk<'v> {
     }
 
     /// Checks of types that no table holds.
-    fn native<'r>(&mut self, element: &'r Element, code: &'static str, path: &Path<'_>, frame: Frame<'r, '_>) {
+    fn native<'r>(
+        &mut self,
+        element: &'r Element,
+        code: &'static str,
+        path: &Path<'_>,
+        frame: Frame<'r, '_>,
+    ) {
         match code {
             "Extension" => self.extension(element, path, frame),
             "Reference" => self.reference(element, path, frame.context.root),
-            "Identifier" => {
-                if element.text("system").is_some_and(|system| !is_absolute(system)) {
-                    self.error("identifier-system-relative", path, "the system of an identifier is not absolute");
-                }
+            "Identifier" if element.text("system").is_some_and(|system| !is_absolute(system)) => {
+                self.error("identifier-system-relative", path, "the system of an identifier is not absolute");
             }
             "Narrative" => {
                 if let Some(div) = element.child("div").and_then(Element::value)
                     && !is_empty_div(div)
                 {
                     let resource = frame.context.root;
-                    let resolves = |id: &str| resource.each("contained").any(|inner| inner.text("id") == Some(id));
+                    let resolves =
+                        |id: &str| resource.each("contained").any(|inner| inner.text("id") == Some(id));
                     let path = path.child("div", Suffix::None);
                     for id in super::narrative::check(div, &resolves) {
                         self.error(id, &path, "the narrative has content that is not allowed");
@@ -693,9 +728,12 @@ impl<'v> Walk<'v> {
             let text = format!("the extension uses what cannot be checked here: {first}");
             self.error("profile-unsupported", path, &text);
         }
-        if profile.root.children.as_ref().is_some_and(|children| {
-            children.iter().any(|child| child.choice && child.max == Some(0))
-        }) && element.choice("value").is_some()
+        if profile
+            .root
+            .children
+            .as_ref()
+            .is_some_and(|children| children.iter().any(|child| child.choice && child.max == Some(0)))
+            && element.choice("value").is_some()
         {
             self.error("type-not-allowed", path, "the extension has a value, which is not allowed");
         }
@@ -751,7 +789,11 @@ fn type_of(node: &Node, child: &Element) -> Option<&'static str> {
         }
         return type_suffix(child.name(), &node.name);
     }
-    if *child.name() == *node.name { Some(node.types.first().map_or("Element", |kind| kind.code)) } else { None }
+    if *child.name() == *node.name {
+        Some(node.types.first().map_or("Element", |kind| kind.code))
+    } else {
+        None
+    }
 }
 
 fn suffix<'p>(node: &Node, index: usize, code: &'static str) -> Suffix<'p> {
@@ -768,7 +810,7 @@ fn suffix<'p>(node: &Node, index: usize, code: &'static str) -> Suffix<'p> {
 fn is_present(element: &Element) -> bool {
     match element.value() {
         Some(text) if element.children().is_empty() => {
-            !text.trim_ascii().is_empty() && !(element.name() == "div" && is_empty_div(text))
+            !(text.trim_ascii().is_empty() || element.name() == "div" && is_empty_div(text))
         }
         _ => true,
     }
@@ -828,7 +870,8 @@ fn allowed_here<'r>(profile: &Profile, parent: &Path<'_>, outer: &dyn Fn() -> Op
             if expression == "Element" || expression == path {
                 return true;
             }
-            if matches!(expression, "Resource" | "DomainResource" | "CanonicalResource" | "MetadataResource") {
+            if matches!(expression, "Resource" | "DomainResource" | "CanonicalResource" | "MetadataResource")
+            {
                 return !path.contains('.');
             }
             // A type stands for every element of that type.
@@ -841,7 +884,9 @@ fn allowed_here<'r>(profile: &Profile, parent: &Path<'_>, outer: &dyn Fn() -> Op
                 || expression == "BackboneElement" && code.contains('.')
                 || expression.split_once('.').is_some_and(|(owner, rest)| {
                     // A path within a data type (`Coding.system`, `ElementDefinition.type`).
-                    types::definition(owner).is_some() && owner != resource && path.ends_with(&format!(".{rest}"))
+                    types::definition(owner).is_some()
+                        && owner != resource
+                        && path.ends_with(&format!(".{rest}"))
                 })
         }
     })

@@ -9,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::json::syntax::{Value, document};
-use crate::validation::{Change, DEFINITION_TYPES, Report, Validator, add_default_profile};
 use crate::outcome::Severity;
+use crate::validation::{Change, DEFINITION_TYPES, Report, Validator, add_default_profile};
 use crate::{Format, Resource, bundle, parse};
 
 /// Deepest JSON and most values of one line of an index.
@@ -195,8 +195,7 @@ fn definitions(dir: &Path) -> Result<Vec<Change>, String> {
             continue;
         }
         let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let bundle =
-            parse(&bytes, Format::Json).map_err(|error| format!("{}: {error}", path.display()))?;
+        let bundle = parse(&bytes, Format::Json).map_err(|error| format!("{}: {error}", path.display()))?;
         changes.extend(
             bundle::entries(&bundle)
                 .filter_map(|entry| entry.resource().and_then(crate::Element::resource))

@@ -108,10 +108,8 @@ pub(super) fn truth<'a>(
             Ok(Some(same == (*operator == Operator::Equivalent)))
         }
         Expr::Binary(
-            operator @ (Operator::Less
-            | Operator::LessOrEqual
-            | Operator::Greater
-            | Operator::GreaterOrEqual),
+            operator
+            @ (Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual),
             left,
             right,
         ) => {
@@ -339,8 +337,8 @@ fn boolean_call<'a>(
             Some(criterion) => {
                 let mut found = false;
                 for item in items.iter() {
-                    found = found
-                        || truth(criterion, std::slice::from_ref(item), context, budget)? == Some(true);
+                    found =
+                        found || truth(criterion, std::slice::from_ref(item), context, budget)? == Some(true);
                 }
                 Some(found)
             }
@@ -538,4 +536,3 @@ fn call<'a>(
         _ => Vec::new(),
     })
 }
-

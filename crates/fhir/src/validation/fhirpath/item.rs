@@ -87,13 +87,14 @@ impl<'a> Item<'a> {
     /// Whether the item is of the type. Names are compared without regard to the case of the first
     /// letter: `Boolean` of the language is `boolean` of FHIR.
     pub(super) fn is(&self, name: &str) -> bool {
-        let same = |code: &str| {
-            code == name
-                || code.len() == name.len()
-                    && code.as_bytes().iter().zip(name.as_bytes()).enumerate().all(|(index, (a, b))| {
-                        if index == 0 { a.eq_ignore_ascii_case(b) } else { a == b }
-                    })
-        };
+        let same =
+            |code: &str| {
+                code == name
+                    || code.len() == name.len()
+                        && code.as_bytes().iter().zip(name.as_bytes()).enumerate().all(|(index, (a, b))| {
+                            if index == 0 { a.eq_ignore_ascii_case(b) } else { a == b }
+                        })
+            };
         match self {
             Item::Node(element, code) => code.or_else(|| element_type(element)).is_some_and(same),
             Item::Text(_) => same("string"),
@@ -129,7 +130,9 @@ impl<'a> Item<'a> {
             && let (None, None) = (left.value(), right.value())
         {
             // Quantities of one unit.
-            let unit = |element: &Element| (element.text("system") == right.text("system"), element.text("code") == right.text("code"));
+            let unit = |element: &Element| {
+                (element.text("system") == right.text("system"), element.text("code") == right.text("code"))
+            };
             if unit(left) != (true, true) {
                 return None;
             }
@@ -256,4 +259,3 @@ fn moments(left: &DateTime, right: &DateTime) -> Option<Ordering> {
     }
     (coarse(left) == coarse(right)).then(|| left_range.low.cmp(&right_range.low))
 }
-

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use regex::Regex;
 
 use super::ExpressionError;
-use super::lex::{Token, tokens};
 use super::functions::Function;
+use super::lex::{Token, tokens};
 
 /// Deepest nesting of an expression.
 const MAX_DEPTH: usize = 64;
@@ -321,7 +321,10 @@ fn portable(pattern: &str) -> Cow<'_, str> {
             '\\' => {
                 // Escapes of harmless characters are refused by the compiler.
                 match characters.next() {
-                    Some(next @ ('\'' | '"' | ',' | ';' | ':' | '!' | '@' | '%' | '=' | '<' | '>' | '/' | '_' | '`')) => {
+                    Some(
+                        next @ ('\'' | '"' | ',' | ';' | ':' | '!' | '@' | '%' | '=' | '<' | '>' | '/' | '_'
+                        | '`'),
+                    ) => {
                         out.push(next);
                     }
                     Some(next) => out.extend(['\\', next]),
