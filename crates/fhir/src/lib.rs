@@ -16,6 +16,7 @@ pub mod bundle;
 pub mod datetime;
 mod element;
 mod error;
+pub mod framework;
 pub mod generation;
 mod json;
 mod limits;

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use fhir::vectors::run_validation;
+use fhir::validation::{Change, Validator};
+use fhir::vectors::{plugin_definitions, run_validation};
 
 fn shared() -> PathBuf {
     std::env::var_os("DSF_SHARED")
@@ -11,6 +12,16 @@ fn shared() -> PathBuf {
 
 #[test]
 fn recorded_verdicts() {
+    check(None);
+}
+
+/// Our own definitions of the framework say the same as the recorded ones.
+#[test]
+fn recorded_verdicts_with_own_definitions() {
+    check(Some(&fhir::framework::validator()));
+}
+
+fn check(base: Option<&Validator>) {
     let dir = shared().join("vectors/validation");
     if !dir.exists() {
         println!("left out: no validation vectors at {}", dir.display());
@@ -22,8 +33,23 @@ fn recorded_verdicts() {
             problems.push(line.to_owned());
         }
     };
-    let (passed, failed) = run_validation(&dir, Some(&shared().join("plugins")), None, &mut note);
+    let (passed, failed) = run_validation(&dir, Some(&shared().join("plugins")), base, &mut note);
     let problems = problems.join("\n");
     println!("{passed} passed, {failed} failed\n{problems}");
     assert!(failed == 0 && passed > 0, "{passed} passed, {failed} failed:\n{problems}");
+}
+
+/// No profile of a public plugin uses anything that is not checked.
+#[test]
+fn every_plugin_profile_is_usable() {
+    let plugins = shared().join("plugins");
+    if !plugins.exists() {
+        println!("left out: no plugins at {}", plugins.display());
+        return;
+    }
+    let definitions = plugin_definitions(&plugins).unwrap();
+    let profiles = definitions.iter().filter(|d| d.resource_type() == "StructureDefinition").count();
+    let validator = fhir::framework::validator().with(definitions.into_iter().map(Change::Put));
+    assert!(profiles > 50, "only {profiles} profiles");
+    assert_eq!(validator.unusable(), []);
 }

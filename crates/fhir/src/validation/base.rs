@@ -19,6 +19,8 @@ use crate::resource::Resource;
 use crate::types::{self, Kind, TypeDefinition};
 
 const COMPRESSED: &[u8] = include_bytes!("../../table/r4-rules.tsv.gz");
+/// The registered media types, which R4 names as a code system without listing its codes.
+const MEDIA_TYPES: &[u8] = include_bytes!("../../table/media-types.txt.gz");
 
 /// Where the definitions of R4 live.
 pub(super) const PREFIX: &str = "http://hl7.org/fhir/StructureDefinition/";
@@ -56,14 +58,22 @@ impl Base {
 
 #[allow(clippy::expect_used, reason = "the table is a constant of the program, which the tests load")]
 fn load() -> Base {
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(COMPRESSED).read_to_string(&mut text).expect("the compiled-in rule table");
+    let unpack = |bytes: &[u8]| {
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(bytes).read_to_string(&mut text).expect("the compiled-in rule table");
+        text
+    };
+    let text = unpack(COMPRESSED);
     let mut base =
         Base { types: HashMap::new(), terminology: Terminology::default(), extensions: Vec::new() };
     for definition in types::all() {
         base.types.insert(definition.path(), type_plan(definition));
     }
     rules(&text, &mut base).expect("the compiled-in rule table");
+    // Case does not matter in media types (RFC 2045), and the list has them in lower case.
+    let media_types = unpack(MEDIA_TYPES);
+    let system = CodeSystem::new(true, false, media_types.lines().map(Into::into));
+    base.terminology.add_code_system("urn:ietf:bcp:13", "4.0.1", system);
     base
 }
 
