@@ -181,7 +181,7 @@ fn print_results(task: &Value, targets: usize) -> bool {
     for output in task["output"].as_array().into_iter().flatten() {
         let coding = &output["valueCoding"];
         let status = coding["code"].as_str().or_else(|| output["valueString"].as_str()).unwrap_or("?");
-        let target = coding["extension"][0]["extension"]
+        let target = output["extension"][0]["extension"]
             .as_array()
             .into_iter()
             .flatten()

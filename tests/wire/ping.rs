@@ -20,9 +20,9 @@ fn ping_results(task: &Value) -> Result<Vec<(String, String, bool)>> {
         assert_eq!((&kind["system"], &kind["code"]), (&json!(PING), &json!("ping-status")), "{output}");
         let value = &output["valueCoding"];
         assert_eq!(value["system"], PING_STATUS, "{output}");
-        assert_eq!(value["extension"][0]["url"], EXTENSION, "{output}");
+        assert_eq!(output["extension"][0]["url"], EXTENSION, "{output}");
         let part = |url: &str| -> Option<&Value> {
-            value["extension"][0]["extension"].as_array()?.iter().find(|extension| extension["url"] == url)
+            output["extension"][0]["extension"].as_array()?.iter().find(|extension| extension["url"] == url)
         };
         let key = part("correlation-key")
             .and_then(|part| part["valueString"].as_str())
@@ -84,7 +84,7 @@ async fn everyone_answers(stand: &TestStand) -> Result<()> {
         assert_eq!(outputs.len(), 1, "{received:#}");
         assert_eq!(outputs[0]["type"]["coding"][0]["system"], PING);
         assert_eq!(outputs[0]["valueCoding"]["code"], "pong-send", "{received:#}");
-        assert_eq!(outputs[0]["valueCoding"]["extension"][0]["url"], EXTENSION);
+        assert_eq!(outputs[0]["extension"][0]["url"], EXTENSION);
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ pub mod environment;
 mod nats;
 mod pki;
 mod ports;
-mod postgres;
+pub mod postgres;
 mod process;
 mod registry;
 pub mod site;

@@ -40,7 +40,7 @@ impl Postgres {
         let mut init = as_server_user(&tools.postgres.join("initdb"));
         init.arg("-D").arg(folder.join("data")).args(["-U", "postgres", "--auth=scram-sha-256"]);
         init.arg("--pwfile").arg(&password_file).args(["--no-sync", "--encoding=UTF8", "--no-locale"]);
-        let output = StdCommand::from(init).output().context("initdb cannot be started")?;
+        let output = init.output().context("initdb cannot be started")?;
         if !output.status.success() {
             bail!("initdb failed: {}", String::from_utf8_lossy(&output.stderr).trim().replace('\n', " | "));
         }

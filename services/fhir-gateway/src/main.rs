@@ -1,37 +1,15 @@
 //! The FHIR endpoint of a site.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
-
-use clap::Parser;
-use fhir_gateway::config::PREFIX;
-use tokio::signal::unix::{SignalKind, signal};
-
-/// The FHIR endpoint of a site. Settings come from DSF_GATEWAY_* variables and an optional file.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    /// TOML file with settings; variables win over it.
-    #[arg(long)]
-    config: Option<PathBuf>,
-}
+use std::process::ExitCode;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    let telemetry = telemetry::init("fhir-gateway")?;
-    let config = config::load(PREFIX, arguments.config.as_deref())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-    };
-    let ended = fhir_gateway::run(config, shutdown).await;
-    if let Err(error) = &ended {
-        tracing::error!(%error, "the gateway cannot run");
-    }
-    telemetry.shutdown().await;
-    Ok(ended?)
+async fn main() -> ExitCode {
+    service::main(
+        "fhir-gateway",
+        fhir_gateway::config::PREFIX,
+        "The FHIR endpoint of a site",
+        fhir_gateway::run,
+    )
+    .await
 }

@@ -1,37 +1,15 @@
 //! The FHIR edge of the inner zone of a site.
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
-
-use clap::Parser;
-use task_router::config::PREFIX;
-use tokio::signal::unix::{SignalKind, signal};
-
-/// The FHIR edge of a site. Settings come from DSF_ROUTER_* variables and an optional file.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    /// TOML file with settings; variables win over it.
-    #[arg(long)]
-    config: Option<PathBuf>,
-}
+use std::process::ExitCode;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    let telemetry = telemetry::init("task-router")?;
-    let config = config::load(PREFIX, arguments.config.as_deref())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-    };
-    let ended = task_router::run(config, shutdown).await;
-    if let Err(error) = &ended {
-        tracing::error!(%error, "the router cannot run");
-    }
-    telemetry.shutdown().await;
-    Ok(ended?)
+async fn main() -> ExitCode {
+    service::main(
+        "task-router",
+        task_router::config::PREFIX,
+        "The FHIR edge of the inner zone of a site",
+        task_router::run,
+    )
+    .await
 }

@@ -1,6 +1,6 @@
 //! Data a site starts with: the framework's code systems, value sets, naming systems and
 //! Subscriptions (fhir-endpoint contract 6.2 and 6.3), then the site's own bundle (8.3).
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use access::Identity;
 use fhir::{Format, Resource};
@@ -13,10 +13,6 @@ use crate::{interactions, site::Site};
 const FRAMEWORK: &str = include_str!("../../initial/framework.json");
 /// Prefix of the framework's canonicals.
 const BASE: &str = "http://dsf.dev/fhir";
-/// Attempts to load while other replicas do the same.
-const ATTEMPTS: u32 = 10;
-/// Pause between attempts.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the initial data cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -35,50 +31,45 @@ struct Framework {
 }
 
 /// Loads the bundled resources, then the bundle of the configuration. Doing so again changes nothing
-/// but what the site's bundle says anew.
+/// but what the site's bundle says anew. Replicas that start together do so one after the other: the
+/// later ones find everything done.
 pub async fn load(site: &Arc<Site>, bundle: Option<&Path>) -> Result<(), Error> {
+    let mut session = site.store.session().await.map_err(database)?;
+    let turn = session.begin().await.map_err(database)?;
+    turn.load_alone().await.map_err(database)?;
     let framework = parse(framework()?.to_string().as_bytes(), Format::Json, "the framework's resources")?;
     execute(site, &framework, "the framework's resources").await?;
-    let Some(path) = bundle else { return Ok(()) };
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error(format!("init_bundle {name} cannot be read ({error}): check the path")))?;
-    let text = fill(site, &text);
-    let format = if text.trim_start().starts_with('<') { Format::Xml } else { Format::Json };
-    execute(site, &parse(text.as_bytes(), format, &name)?, &name).await
+    if let Some(path) = bundle {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error(format!("init_bundle {name} cannot be read ({error}): check the path")))?;
+        let text = fill(site, &text);
+        let format = if text.trim_start().starts_with('<') { Format::Xml } else { Format::Json };
+        execute(site, &parse(text.as_bytes(), format, &name)?, &name).await?;
+    }
+    turn.commit().await.map_err(database)
+}
+
+fn database(error: database::Error) -> Error {
+    Error(format!("the database failed: {error}"))
 }
 
 fn parse(bytes: &[u8], format: Format, name: &str) -> Result<Resource, Error> {
     fhir::parse(bytes, format).map_err(|error| Error(format!("{name} is no readable Bundle: {error}")))
 }
 
-/// Replicas that start together get in each other's way: one of them wins, the others find it done.
 async fn execute(site: &Arc<Site>, bundle: &Resource, name: &str) -> Result<(), Error> {
-    let mut attempt = 1;
-    loop {
-        let fresh = site.directory.fresh(&site.store).await;
-        let result = match fresh {
-            Ok(_) => interactions::execute_transaction(site, &Identity::Loader, bundle).await,
-            Err(error) => Err(error.into()),
-        };
-        let Err(failure) = result else {
-            return site
-                .directory
-                .fresh(&site.store)
-                .await
-                .map(drop)
-                .map_err(|error| Error(format!("the allow list cannot be read: {error}")));
-        };
-        if attempt == ATTEMPTS {
-            let text = failure
-                .outcome("Bundle")
-                .and_then(|outcome| outcome.text("issue.diagnostics").map(str::to_owned))
-                .unwrap_or_else(|| failure.status().to_string());
-            return Err(Error(format!("{name} was refused: {text}")));
-        }
-        attempt += 1;
-        tokio::time::sleep(PAUSE).await;
+    // What an earlier bundle or replica wrote must be known.
+    site.directory.fresh(&site.store).await.map_err(database)?;
+    if let Err(failure) = interactions::execute_transaction(site, &Identity::Loader, bundle).await {
+        let text = failure
+            .outcome("Bundle")
+            .and_then(|outcome| outcome.text("issue.diagnostics").map(str::to_owned))
+            .unwrap_or_else(|| failure.status().to_string());
+        return Err(Error(format!("{name} was refused: {text}")));
     }
+    site.directory.fresh(&site.store).await.map_err(database)?;
+    Ok(())
 }
 
 /// Placeholders of a site's bundle.

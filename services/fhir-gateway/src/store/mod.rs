@@ -32,6 +32,9 @@ pub const WATCHED: [&str; 7] = [
     "Subscription",
 ];
 
+/// Key of the advisory lock that replicas queue at to load initial data; any constant of our own.
+const INITIAL_DATA_LOCK: i64 = 0x4453_465f_696e_6974;
+
 /// A stored version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
@@ -123,6 +126,14 @@ impl Store {
     /// A session outside of a transaction: every write commits by itself.
     pub async fn session(&self) -> Result<Session<database::Connection>, database::Error> {
         Ok(Session { client: self.pool.get().await? })
+    }
+}
+
+impl Session<database::Transaction<'_>> {
+    /// Waits until no other replica loads initial data; none does until this transaction ends.
+    pub async fn load_alone(&self) -> Result<(), database::Error> {
+        self.client.execute("SELECT pg_advisory_xact_lock($1)", &[&INITIAL_DATA_LOCK]).await?;
+        Ok(())
     }
 }
 

@@ -286,12 +286,11 @@ fn condition(statement: &mut Statement, criterion: &Criterion) -> String {
             date(statement, *comparison, "r.last_updated", "r.last_updated", *low, *high)
         }
         (test, _) => {
-            let key = match criterion.modifier {
-                Modifier::Identifier => format!("{key}{IDENTIFIER}"),
-                _ => key.to_owned(),
-            };
-            let key = statement.bind(key);
             let value = value(statement, test, criterion.modifier);
+            if criterion.modifier == Modifier::Identifier {
+                return identifier_of_reference(statement, criterion.parameter, &value);
+            }
+            let key = statement.bind(key);
             // `r.id IN` rather than EXISTS: the planner may start from the few rows that match.
             let negation = if criterion.modifier == Modifier::Not { "NOT " } else { "" };
             format!(
@@ -299,6 +298,22 @@ fn condition(statement: &mut Statement, criterion: &Criterion) -> String {
             )
         }
     }
+}
+
+/// A reference by an identifier: the one it holds itself, or one of the own resource it points to
+/// (fhir-endpoint contract 2 and 8.4). `value` is the test on the identifier.
+fn identifier_of_reference(statement: &mut Statement, parameter: &Parameter, value: &str) -> String {
+    let (logical, literal) =
+        (statement.bind(format!("{}{IDENTIFIER}", parameter.key)), statement.bind(parameter.key));
+    let targets: Vec<String> =
+        parameter.targets.iter().map(|target| format!("{target}.identifier")).collect();
+    let targets = statement.bind(targets);
+    format!(
+        "r.id IN (SELECT s.id FROM search_value s WHERE s.parameter = {logical} AND {value} \
+         UNION ALL SELECT s.id FROM search_value s WHERE s.parameter = {literal} AND s.value IN \
+         (SELECT split_part(s.parameter, '.', 1) || '/' || s.id::text FROM search_value s \
+         WHERE s.parameter = ANY({targets}) AND {value}))"
+    )
 }
 
 fn value(statement: &mut Statement, test: &Test, modifier: Modifier) -> String {
