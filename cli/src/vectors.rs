@@ -47,7 +47,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Kind::Bpmn => bpmn::vectors::run(&arguments.folder, |scenario| report(&scenario.to_string()))?,
         Kind::Validation => {
             let plugins = plugins(&arguments.folder);
-            fhir::vectors::run_validation(&arguments.folder, plugins.as_deref(), None, &mut report)
+            // A folder without definitions is judged by the built-in ones.
+            let own = !arguments.folder.join("definitions").is_dir();
+            let own = own.then(fhir::framework::validator);
+            fhir::vectors::run_validation(&arguments.folder, plugins.as_deref(), own.as_ref(), &mut report)
         }
         Kind::Rbf | Kind::Clk | Kind::Hospital => {
             bail!("{:?} vectors come with a later version", arguments.kind)

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use fhir::validation::{Change, Validator};
-use fhir::vectors::{plugin_definitions, run_validation};
+use fhir::validation::{Change, Validator, add_default_profile};
+use fhir::vectors::{plugin_definitions, plugin_resources, run_validation};
 
 fn shared() -> PathBuf {
     std::env::var_os("DSF_SHARED")
@@ -52,4 +52,25 @@ fn every_plugin_profile_is_usable() {
     let validator = fhir::framework::validator().with(definitions.into_iter().map(Change::Put));
     assert!(profiles > 50, "only {profiles} profiles");
     assert_eq!(validator.unusable(), []);
+}
+
+/// What we ship ourselves is accepted by what we ship.
+#[test]
+fn own_processes_are_valid() {
+    let processes = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../processes");
+    let resources = plugin_resources(&processes).unwrap();
+    assert!(resources.len() > 20, "only {} resources", resources.len());
+    let validator = fhir::framework::validator().with(resources.iter().cloned().map(Change::Put));
+    assert_eq!(validator.unusable(), []);
+    for mut resource in resources {
+        add_default_profile(&mut resource);
+        let report = validator.validate(&resource);
+        assert!(
+            report.accepted(),
+            "{} {:?}: {:?}",
+            resource.resource_type(),
+            resource.text("url"),
+            report.messages
+        );
+    }
 }

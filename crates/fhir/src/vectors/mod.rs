@@ -6,4 +6,4 @@ mod codec;
 mod validation;
 
 pub use codec::run_codec;
-pub use validation::{plugin_definitions, run_validation};
+pub use validation::{plugin_definitions, plugin_resources, run_validation};

@@ -205,12 +205,22 @@ fn definitions(dir: &Path) -> Result<Vec<Change>, String> {
     Ok(changes)
 }
 
-/// The definitions of all plugins in a folder, placeholders filled as in the recorded runs and bases of
-/// the first generation named as the process engine names them today (validation contract 6.5).
+/// The definitions of all plugins in a folder: see [`plugin_resources`].
 ///
 /// # Errors
 /// A text naming the file that cannot be read.
 pub fn plugin_definitions(plugins: &Path) -> Result<Vec<Resource>, String> {
+    let mut resources = plugin_resources(plugins)?;
+    resources.retain(|resource| DEFINITION_TYPES.contains(&resource.resource_type()));
+    Ok(resources)
+}
+
+/// The resources of all plugins in a folder, placeholders filled as in the recorded runs and bases of
+/// the first generation named as the process engine names them today (validation contract 6.5).
+///
+/// # Errors
+/// A text naming the file that cannot be read.
+pub fn plugin_resources(plugins: &Path) -> Result<Vec<Resource>, String> {
     let mut found = Vec::new();
     let mut folders: Vec<PathBuf> = fs::read_dir(plugins)
         .map_err(|error| format!("{}: {error}", plugins.display()))?
@@ -224,6 +234,7 @@ pub fn plugin_definitions(plugins: &Path) -> Result<Vec<Resource>, String> {
         let version = name.rsplit('-').next().unwrap_or_default();
         // Three numbers are the 0.9 generation, which has its full version in its resources.
         let version = match version.split('.').count() {
+            _ if !version.starts_with(|first: char| first.is_ascii_digit()) => "1.0".to_owned(),
             0..=3 => version.to_owned(),
             _ => version.split('.').take(2).collect::<Vec<_>>().join("."),
         };
@@ -239,9 +250,6 @@ pub fn plugin_definitions(plugins: &Path) -> Result<Vec<Resource>, String> {
             let format = if text.trim_start().starts_with('<') { Format::Xml } else { Format::Json };
             let mut resource =
                 parse(text.as_bytes(), format).map_err(|error| format!("{}: {error}", file.display()))?;
-            if !DEFINITION_TYPES.contains(&resource.resource_type()) {
-                continue;
-            }
             let old = "http://dsf.dev/fhir/StructureDefinition/task-base";
             if resource.text("baseDefinition").is_some_and(|base| base.split('|').next() == Some(old)) {
                 resource.set_text("baseDefinition", "http://dsf.dev/fhir/StructureDefinition/task");
