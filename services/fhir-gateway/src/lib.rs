@@ -18,6 +18,7 @@ mod report;
 mod run;
 pub mod site;
 pub mod store;
+pub mod validation;
 pub mod websocket;
 
 pub use config::Config;

@@ -8,6 +8,7 @@ use crate::{
         directory::{Directory, DirectoryCache},
     },
     store::Store,
+    validation::Definitions,
 };
 
 /// Default of `Site::page_count`: entries of a search page where the client does not say.
@@ -58,6 +59,8 @@ pub struct Site {
     pub changes: Changes,
     /// Snapshots of the allow list.
     pub directory: Arc<DirectoryCache>,
+    /// Profiles, code systems and value sets that resources are validated against.
+    pub definitions: Arc<Definitions>,
 }
 
 impl Site {

@@ -349,7 +349,7 @@ impl<C: GenericClient> Unit<'_, C> {
         transaction: Option<Option<Uuid>>,
     ) -> Result<Done, Failure> {
         // Inside a bundle validation and logical references come before authorization.
-        self.validate(&resource)?;
+        let notes = self.validate(&mut resource).await?;
         self.resolve_logical(&mut resource).await?;
         let tags = self.authorize_create(&resource).await?;
         let unchecked = self.deferred(ty, &resource, transaction.is_some());
@@ -358,6 +358,7 @@ impl<C: GenericClient> Unit<'_, C> {
         }
         let id = transaction.flatten().unwrap_or_else(Uuid::new_v4);
         let written = self.write(ty, resource, Target::New(id), tags).await?;
+        let written = Written { notes, ..written };
         Ok(self.wrote(written, full_url, unchecked, prefer, references))
     }
 

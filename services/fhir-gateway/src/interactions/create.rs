@@ -41,13 +41,14 @@ impl<C: GenericClient> Unit<'_, C> {
         if_none_exist: Option<&str>,
     ) -> Result<Written, Failure> {
         let tags = self.authorize_create(&resource).await?;
-        self.validate(&resource)?;
+        let notes = self.validate(&mut resource).await?;
         if let Some(existing) = self.existing(ty, if_none_exist).await? {
             return Ok(existing);
         }
         self.resolve_logical(&mut resource).await?;
         self.check_literal(&resource).await?;
-        self.write(ty, resource, Target::New(Uuid::new_v4()), tags).await
+        let written = self.write(ty, resource, Target::New(Uuid::new_v4()), tags).await?;
+        Ok(Written { notes, ..written })
     }
 
     /// The one resource an `If-None-Exist` condition matches.
@@ -79,6 +80,7 @@ impl<C: GenericClient> Unit<'_, C> {
                     how: How::Existed,
                     content: bytes::Bytes::new(),
                     resource_status: None,
+                    notes: Vec::new(),
                 }))
             }
             _ => Err(Failure::MultipleMatches),

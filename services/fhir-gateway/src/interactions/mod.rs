@@ -7,11 +7,14 @@ mod bundle_entry;
 mod create;
 mod delete;
 mod failure;
+mod parameters;
 mod read;
 mod references;
 mod search;
+mod snapshot;
 mod unit;
 mod update;
+mod validate;
 mod written;
 
 use std::sync::Arc;
@@ -38,12 +41,13 @@ pub async fn handle(site: &Arc<Site>, request: Request) -> Answer {
         Interaction::ConditionalDelete { ty } => delete::conditional(site, &request, ty).await,
         Interaction::Search { ty } => search::direct(site, &request, ty).await,
         Interaction::Bundle => bundle::direct(site, &request).await,
+        Interaction::Validate { ty, id } => validate::operation(site, &request, ty, id.as_deref()).await,
+        Interaction::Snapshot { id } => snapshot::operation(site, &request, id.as_deref()).await,
         Interaction::PermanentDelete { .. }
         | Interaction::HistorySystem
         | Interaction::HistoryType { .. }
         | Interaction::HistoryInstance { .. }
-        | Interaction::Capabilities
-        | Interaction::Snapshot { .. } => Ok(Answer::error(
+        | Interaction::Capabilities => Ok(Answer::error(
             StatusCode::NOT_IMPLEMENTED,
             "not-supported",
             &format!("{} is not offered by this version", request.interaction.name()),
@@ -56,15 +60,20 @@ pub async fn handle(site: &Arc<Site>, request: Request) -> Answer {
 
 /// The resource in the body of a request.
 fn body(site: &Site, request: &Request, expected: &str) -> Result<fhir::Resource, Failure> {
+    let resource = any_body(site, request)?;
+    if resource.resource_type() != expected {
+        return Err(Failure::Unparsable);
+    }
+    Ok(resource)
+}
+
+/// The resource in the body of a request, of whatever type.
+fn any_body(site: &Site, request: &Request) -> Result<fhir::Resource, Failure> {
     let format = match &request.body_format {
         BodyFormat::Fhir(format) => *format,
         BodyFormat::None => return Err(Failure::Unparsable),
         BodyFormat::Raw(_) => return Err(Failure::UnsupportedMediaType),
     };
     let limits = fhir::Limits { max_bytes: site.limits.max_body, ..fhir::Limits::default() };
-    let resource = fhir::parse_with(&request.body, format, &limits).map_err(|_| Failure::Unparsable)?;
-    if resource.resource_type() != expected {
-        return Err(Failure::Unparsable);
-    }
-    Ok(resource)
+    fhir::parse_with(&request.body, format, &limits).map_err(|_| Failure::Unparsable)
 }

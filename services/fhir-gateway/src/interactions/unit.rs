@@ -175,11 +175,6 @@ impl<C: GenericClient> Unit<'_, C> {
         }
     }
 
-    /// Profile validation takes its place here (issue 2); until then nothing is refused.
-    pub(crate) fn validate(&self, _resource: &Resource) -> Result<(), Failure> {
-        Ok(())
-    }
-
     /// Writes a version. References are resolved and checked already.
     pub(crate) async fn write(
         &self,
@@ -221,6 +216,7 @@ impl<C: GenericClient> Unit<'_, C> {
             how: if version == 1 { How::Created } else { How::Updated },
             content: content.clone(),
             resource_status: status,
+            notes: Vec::new(),
         };
         let new = NewVersion {
             resource_type,

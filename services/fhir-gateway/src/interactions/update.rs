@@ -115,9 +115,7 @@ impl<C: GenericClient> Unit<'_, C> {
             }
             _ => self.authorize_update(&old, &resource).await?,
         };
-        if !failing_task {
-            self.validate(&resource)?;
-        }
+        let notes = if failing_task { Vec::new() } else { self.validate(&mut resource).await? };
         match resource.id() {
             Some(own) if own == id.to_string() => {}
             _ => {
@@ -145,7 +143,7 @@ impl<C: GenericClient> Unit<'_, C> {
             Err(Failure::VersionConflict { .. }) => {
                 Err(Failure::VersionConflict { expected: if_match, latest: latest + 1 })
             }
-            other => other,
+            other => other.map(|written| Written { notes, ..written }),
         }
     }
 }

@@ -7,6 +7,8 @@ mod read;
 mod search;
 mod write;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use database::{Migration, Pool};
 use deadpool_postgres::GenericClient;
 use fhir::search::IndexValue;
@@ -19,7 +21,7 @@ pub use search::{AccessFilter, Page, TokenTest};
 pub const MIGRATIONS: &[Migration] =
     &[Migration { version: 1, name: "resources", sql: include_str!("../../migrations/1-resources.sql") }];
 
-/// Channel on which writers of [`WATCHED`] types notify; the payload is the type.
+/// Channel on which writers of [`WATCHED`] types and of definitions notify; the payload is the type.
 pub const CHANGED: &str = "dsf_changed";
 /// Types that caches of all replicas are built from.
 pub const WATCHED: [&str; 7] = [
@@ -125,7 +127,7 @@ impl Store {
 
     /// A session outside of a transaction: every write commits by itself.
     pub async fn session(&self) -> Result<Session<database::Connection>, database::Error> {
-        Ok(Session { client: self.pool.get().await? })
+        Ok(Session::of(self.pool.get().await?))
     }
 }
 
@@ -140,12 +142,14 @@ impl Session<database::Transaction<'_>> {
 /// Reads and writes, inside or outside of a transaction.
 pub struct Session<C> {
     client: C,
+    /// A definition was written or deleted: profiles may say something else from now on.
+    definitions: AtomicBool,
 }
 
 impl Session<database::Connection> {
     /// Begins a transaction; it is rolled back unless it is committed.
     pub async fn begin(&mut self) -> Result<Session<database::Transaction<'_>>, database::Error> {
-        Ok(Session { client: self.client.transaction().await? })
+        Ok(Session::of(self.client.transaction().await?))
     }
 }
 
@@ -153,6 +157,24 @@ impl Session<database::Transaction<'_>> {
     /// Commits.
     pub async fn commit(self) -> Result<(), database::Error> {
         Ok(self.client.commit().await?)
+    }
+}
+
+impl<C> Session<C> {
+    fn of(client: C) -> Self {
+        Self { client, definitions: AtomicBool::new(false) }
+    }
+
+    /// Whether this session has written or deleted a definition.
+    pub fn has_written_definitions(&self) -> bool {
+        self.definitions.load(Ordering::Relaxed)
+    }
+
+    /// A resource of this type is written or deleted by this session.
+    fn writes(&self, resource_type: &str) {
+        if fhir::validation::DEFINITION_TYPES.contains(&resource_type) {
+            self.definitions.store(true, Ordering::Relaxed);
+        }
     }
 }
 
