@@ -1,6 +1,6 @@
 //! What each kind of element becomes.
 use super::Compiler;
-use crate::definition::{Catch, CompileError, ElementIx, Job, Kind, Throw, Timer, TimerForm};
+use crate::definition::{Binding, Call, Catch, CompileError, ElementIx, Job, Kind, Throw, Timer, TimerForm};
 use crate::effect::JobKind;
 use crate::expression::Template;
 use crate::iso8601;
@@ -30,6 +30,7 @@ impl<'a> Compiler<'a> {
             "sendTask" => self.service(xml, JobKind::SendTask),
             "receiveTask" => self.message_name(xml, xml).map(Kind::Receive),
             "userTask" => self.user_task(xml),
+            "callActivity" => self.call(xml).map(|call| Kind::Call(Box::new(call))),
             "exclusiveGateway" => Some(Kind::Exclusive),
             "parallelGateway" => Some(Kind::Parallel),
             "inclusiveGateway" => Some(Kind::Inclusive),
@@ -358,6 +359,38 @@ impl<'a> Compiler<'a> {
             fields.extend(self.fields(owner, owner).into_iter().filter(|(name, _)| !names.contains(name)));
         }
         Some(Job { implementation, fields, inline })
+    }
+
+    fn call(&mut self, xml: &'a Xml) -> Option<Call> {
+        for attribute in ["caseRef", "variableMappingClass", "variableMappingDelegateExpression"] {
+            if xml.engine(attribute).is_some() {
+                self.fail(xml, &format!("{attribute} is not supported; use calledElement with camunda:in and out"));
+            }
+        }
+        let Some(called) = xml.attribute("calledElement") else {
+            self.fail(xml, "a call activity needs a calledElement: the id of the called process");
+            return None;
+        };
+        let called = self.template(xml, xml, called)?;
+        let version = xml.engine("calledElementVersion");
+        let tag = xml.engine("calledElementVersionTag");
+        let binding = match (xml.engine("calledElementBinding").unwrap_or("latest"), version, tag) {
+            ("latest", ..) => Binding::Latest,
+            ("deployment", ..) => Binding::Deployment,
+            ("version", Some(version), _) => Binding::Version(self.template(xml, xml, version)?),
+            ("versionTag", _, Some(tag)) => Binding::VersionTag(self.template(xml, xml, tag)?),
+            (other, ..) => {
+                self.fail(
+                    xml,
+                    &format!("calledElementBinding '{other}' is not latest, deployment, version or versionTag with its value"),
+                );
+                return None;
+            }
+        };
+        let business_key = xml.extensions("in").find_map(|mapping| mapping.attribute("businessKey"));
+        let business_key = business_key.and_then(|key| self.template(xml, xml, key));
+        let (inputs, outputs) = (self.passed(xml, xml), self.returned(xml, xml));
+        Some(Call { called, binding, business_key, inputs, outputs })
     }
 
     fn user_task(&mut self, xml: &'a Xml) -> Option<Kind> {

@@ -2,8 +2,8 @@
 use uuid::Uuid;
 
 use super::{Outcome, Run, Work};
-use crate::definition::{Catch, ElementIx, Kind, ListenerEvent, TimerForm};
-use crate::effect::{Effect, HistoryKind};
+use crate::definition::{Catch, ElementIx, Kind, TimerForm};
+use crate::effect::Effect;
 use crate::expression::Template;
 use crate::iso8601::{self, Cycle};
 use crate::state::{NodeId, Trigger, TriggerOn, Wait};
@@ -152,10 +152,7 @@ impl<'d> Run<'d, '_, '_> {
                 // The gateway counts as cancelled, the event as passed.
                 self.cancel(node);
                 let caught = self.new_node(scope, event, false);
-                self.apply_inputs(caught)?;
-                self.history(HistoryKind::Start, caught);
-                self.run_listeners(caught, ListenerEvent::Start)?;
-                self.leave(caught)
+                self.caught(caught)
             }
             _ => {
                 let receiver = self.message_scope(node);
