@@ -22,6 +22,7 @@
 
 mod command;
 mod compile;
+mod cron;
 mod definition;
 mod effect;
 mod expression;
@@ -37,8 +38,8 @@ mod xml;
 pub use command::{Command, Context, Options, StartAt};
 pub use compile::{compile, compile_all};
 pub use definition::{
-    CallBinding, CompileError, CompileErrors, CompileOptions, Definition, Inline, InlineAssignment, StartEvent,
-    StartTrigger,
+    CallBinding, CompileError, CompileErrors, CompileOptions, Definition, Inline, InlineAssignment,
+    StartEvent, StartTrigger,
 };
 pub use effect::{Effect, HistoryKind, JobKind, ListenerCall, SubscriptionKind};
 pub use lint::{Finding, Severity, lint};

@@ -173,6 +173,8 @@ pub(crate) enum TriggerOn {
         due: i64,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cycle: Option<crate::iso8601::Cycle>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cron: Option<crate::cron::Cron>,
     },
     Condition,
 }

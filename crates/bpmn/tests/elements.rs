@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use bpmn::{
-    CallBinding, Command, CompileOptions, Context, Definition, Effect, Options, StartAt, State, Status, StepError,
-    Value, Variables,
+    CallBinding, Command, CompileOptions, Context, Definition, Effect, Options, StartAt, State, Status,
+    StepError, Value, Variables,
 };
 use uuid::Uuid;
 
@@ -96,8 +96,11 @@ fn a_standard_loop_goes_round_while_its_condition_holds() {
         (r#"loopMaximum="2""#, "${again}", false, 2),
         (r#"loopMaximum="2""#, "", false, 2),
     ] {
-        let condition =
-            if condition.is_empty() { String::new() } else { format!("<loopCondition>{condition}</loopCondition>") };
+        let condition = if condition.is_empty() {
+            String::new()
+        } else {
+            format!("<loopCondition>{condition}</loopCondition>")
+        };
         let body = format!(
             r#"<startEvent id="s"/><serviceTask id="t" camunda:class="Work">
                <standardLoopCharacteristics {attributes}>{condition}</standardLoopCharacteristics></serviceTask>
@@ -119,7 +122,9 @@ fn a_standard_loop_goes_round_while_its_condition_holds() {
 #[test]
 fn execution_listeners_are_jobs_before_and_after_and_on_the_flow() {
     let listener = |class: &str, event: &str| {
-        format!(r#"<camunda:executionListener class="{class}" event="{event}"><camunda:field name="x" stringValue="1"/></camunda:executionListener>"#)
+        format!(
+            r#"<camunda:executionListener class="{class}" event="{event}"><camunda:field name="x" stringValue="1"/></camunda:executionListener>"#
+        )
     };
     let body = format!(
         r#"<startEvent id="s"/><serviceTask id="t" camunda:class="Work"><extensionElements>{}{}</extensionElements></serviceTask>
@@ -132,7 +137,9 @@ fn execution_listeners_are_jobs_before_and_after_and_on_the_flow() {
     let (mut play, effects) = Play::new(&body, &[]);
     assert_eq!(play.definition.implementations(), ["After", "Before", "Taken", "Work"]);
     let fields = effects.iter().find_map(|effect| match effect {
-        Effect::CreateJob { implementation, fields, .. } if implementation == "Before" => Some(fields.clone()),
+        Effect::CreateJob { implementation, fields, .. } if implementation == "Before" => {
+            Some(fields.clone())
+        }
         _ => None,
     });
     assert_eq!(fields.unwrap()["x"], Value::from("1"));

@@ -276,7 +276,9 @@ impl<'a> Compiler<'a> {
         };
         let template = self.template(value, owner, text)?;
         if template.is_literal() && !valid_timer(*form, text) {
-            let message = format!("'{text}' is no supported timer value (ISO 8601)");
+            let message = format!(
+                "'{text}' is no supported timer value (ISO 8601, or for cycles a cron expression with six fields)"
+            );
             self.errors.push(CompileError { line: value.line, element: owner.label(), message });
         }
         Some(Timer { form: *form, value: template })
@@ -364,7 +366,10 @@ impl<'a> Compiler<'a> {
     fn call(&mut self, xml: &'a Xml) -> Option<Call> {
         for attribute in ["caseRef", "variableMappingClass", "variableMappingDelegateExpression"] {
             if xml.engine(attribute).is_some() {
-                self.fail(xml, &format!("{attribute} is not supported; use calledElement with camunda:in and out"));
+                self.fail(
+                    xml,
+                    &format!("{attribute} is not supported; use calledElement with camunda:in and out"),
+                );
             }
         }
         let Some(called) = xml.attribute("calledElement") else {
@@ -407,7 +412,7 @@ fn catch_code(xml: &Xml) -> Option<&str> {
 /// True for what a timer of this form understands without variables.
 fn valid_timer(form: TimerForm, text: &str) -> bool {
     match form {
-        TimerForm::Cycle => iso8601::cycle(text).is_ok(),
+        TimerForm::Cycle => crate::cron::Cron::parse(text).is_some() || iso8601::cycle(text).is_ok(),
         _ => {
             text.split('/').count() <= 2
                 && text

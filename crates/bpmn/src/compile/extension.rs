@@ -139,7 +139,10 @@ impl<'a> Compiler<'a> {
             };
             let Some(class) = listener.attribute("class") else {
                 if !self.options.stand_in_jobs {
-                    self.fail(xml, "an execution listener needs a class; expressions and scripts are not supported");
+                    self.fail(
+                        xml,
+                        "an execution listener needs a class; expressions and scripts are not supported",
+                    );
                 }
                 continue;
             };
@@ -157,10 +160,9 @@ impl<'a> Compiler<'a> {
             let work = match assignments {
                 Some(assignments) => ListenerWork::Assign(assignments),
                 None if self.options.stand_in_jobs => continue,
-                None => ListenerWork::Job {
-                    class: class.to_owned(),
-                    fields: self.listener_fields(xml, listener),
-                },
+                None => {
+                    ListenerWork::Job { class: class.to_owned(), fields: self.listener_fields(xml, listener) }
+                }
             };
             listeners.push(Listener { on, work });
         }
@@ -173,14 +175,13 @@ impl<'a> Compiler<'a> {
             let name = field.attribute("name").unwrap_or_default().to_owned();
             let string = field.engine_children("string").next();
             let expression = field.engine_children("expression").next();
-            let value =
-                match (field.attribute("stringValue").or(string.and_then(Xml::trimmed)), expression) {
-                    (Some(text), _) => Some(Template::literal(text)),
-                    (None, expression) => {
-                        let text = field.attribute("expression").or(expression.and_then(Xml::trimmed));
-                        text.and_then(|text| self.template(field, owner, text))
-                    }
-                };
+            let value = match (field.attribute("stringValue").or(string.and_then(Xml::trimmed)), expression) {
+                (Some(text), _) => Some(Template::literal(text)),
+                (None, expression) => {
+                    let text = field.attribute("expression").or(expression.and_then(Xml::trimmed));
+                    text.and_then(|text| self.template(field, owner, text))
+                }
+            };
             fields.extend(value.map(|value| (name, value)));
         }
         fields

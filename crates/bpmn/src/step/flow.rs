@@ -2,9 +2,7 @@
 use std::collections::BTreeMap;
 
 use super::{Outcome, Run, Work};
-use crate::definition::{
-    Catch, ElementIx, FlowIx, Job, Kind, ListenerEvent, ListenerWork, Passed, Throw,
-};
+use crate::definition::{Catch, ElementIx, FlowIx, Job, Kind, ListenerEvent, ListenerWork, Passed, Throw};
 use crate::effect::{Effect, HistoryKind, JobKind, ListenerCall};
 use crate::expression::Template;
 use crate::state::{Listening, NodeId, ROOT, Stage, Status, Wait};
@@ -251,7 +249,13 @@ impl<'d> Run<'d, '_, '_> {
                         self.throw_to_caller(node, Some((token, false)), false, code, message);
                     } else {
                         let activity = self.element_of(node).id.clone();
-                        self.effects.push(Effect::UncaughtError { activity, job: None, token, code, message });
+                        self.effects.push(Effect::UncaughtError {
+                            activity,
+                            job: None,
+                            token,
+                            code,
+                            message,
+                        });
                     }
                     return Ok(());
                 }

@@ -48,7 +48,9 @@ impl Run<'_, '_, '_> {
                 && !matches!(element.kind, Kind::Boundary { .. } | Kind::SubProcess { by_event: true, .. })
         };
         let Some(target) = target.filter(fits) else {
-            return Err(self.model_error(node, format!("'{to}' is no element that a token of this scope can enter")));
+            return Err(
+                self.model_error(node, format!("'{to}' is no element that a token of this scope can enter"))
+            );
         };
         if self.node(node).compensates.is_some() {
             return Err(self.model_error(node, "a compensation handler cannot be moved"));
