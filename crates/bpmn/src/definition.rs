@@ -14,6 +14,7 @@ pub(crate) type FlowIx = u32;
 pub struct Definition {
     pub(crate) name: Option<String>,
     pub(crate) version_tag: Option<String>,
+    pub(crate) history_time_to_live: Option<String>,
     pub(crate) fingerprint: u32,
     pub(crate) elements: Vec<Element>,
     pub(crate) flows: Vec<Flow>,
@@ -354,6 +355,11 @@ impl Definition {
     /// `camunda:versionTag`.
     pub fn version_tag(&self) -> Option<&str> {
         self.version_tag.as_deref()
+    }
+
+    /// `camunda:historyTimeToLive`: how long an ended instance is kept, ISO 8601 or a number of days.
+    pub fn history_time_to_live(&self) -> Option<&str> {
+        self.history_time_to_live.as_deref()
     }
 
     /// Name of the process.

@@ -174,6 +174,8 @@ pub enum Effect {
         kind: &'static str,
         /// Ids of the enclosing scopes joined by `/`; empty at process level.
         scope: String,
+        /// When the activity was entered, milliseconds since the epoch.
+        since: i64,
     },
     /// The last token ended.
     InstanceCompleted,

@@ -61,6 +61,9 @@ pub(crate) struct Node {
     #[serde(default, skip_serializing_if = "is_false")]
     pub body: bool,
     pub wait: Wait,
+    /// When it was entered, milliseconds since the epoch.
+    #[serde(default)]
+    pub since: i64,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: Variables,
     /// Sources of messages received in this scope and not completed by an end event yet.
@@ -246,6 +249,8 @@ pub struct Token {
     pub activity: String,
     /// Scopes around it joined by `/`.
     pub scope: String,
+    /// When the activity was entered, milliseconds since the epoch.
+    pub since: i64,
     /// `job`, `continuation`, `user-task`, `call`, `event`, `join`, `compensation` or `failed`.
     pub waits_for: String,
 }
@@ -421,6 +426,7 @@ impl State {
                 id,
                 activity: definition.id_of(node.element).to_owned(),
                 scope: self.scope_path(definition, *node_id),
+                since: node.since,
                 waits_for: waits_for.to_owned(),
             });
         }

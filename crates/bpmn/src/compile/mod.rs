@@ -121,6 +121,7 @@ impl<'a> Compiler<'a> {
         }
         Some(Definition {
             name: process.attribute("name").map(str::to_owned),
+            history_time_to_live: process.engine("historyTimeToLive").map(str::to_owned),
             version_tag: process.engine("versionTag").map(str::to_owned),
             fingerprint: fingerprint(&self.elements, &self.flows),
             elements: std::mem::take(&mut self.elements),

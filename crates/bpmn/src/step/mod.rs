@@ -237,6 +237,7 @@ impl<'d> Run<'d, '_, '_> {
             element: 0,
             body: false,
             wait: Wait::Scope,
+            since: self.context.now,
             variables,
             received: Vec::new(),
             triggers: Vec::new(),
@@ -300,6 +301,7 @@ impl<'d> Run<'d, '_, '_> {
             element,
             body,
             wait: Wait::Running,
+            since: self.context.now,
             variables: Variables::new(),
             received: Vec::new(),
             triggers: Vec::new(),
@@ -346,6 +348,7 @@ impl<'d> Run<'d, '_, '_> {
         let kind = if shown.body { "multiInstanceBody" } else { element.type_name() };
         let activity = shown.label(self.definition);
         let scope = self.state.scope_path(self.definition, node);
-        self.effects.push(Effect::History { what, activity, kind, scope });
+        let since = shown.since;
+        self.effects.push(Effect::History { what, activity, kind, scope, since });
     }
 }

@@ -342,7 +342,7 @@ impl Instance {
             | Effect::Unsubscribe { id }
             | Effect::CancelUserTask { id } => self.forget(id),
             Effect::ThrowSignal { name, variables } => signals.push((name, variables)),
-            Effect::History { what, activity, kind, scope } => {
+            Effect::History { what, activity, kind, scope, .. } => {
                 let what = match what {
                     HistoryKind::Start => "start",
                     HistoryKind::End => "end",
