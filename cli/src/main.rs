@@ -3,6 +3,7 @@
 
 mod bench;
 mod demo;
+mod nats;
 mod plugin;
 mod progress;
 mod stand;
@@ -27,6 +28,9 @@ enum Command {
     Stand(stand::Command),
     /// Three sites, a ping between them, and how to go on.
     Demo(demo::Arguments),
+    /// The message servers.
+    #[command(subcommand)]
+    Nats(nats::Command),
     /// Process plugins.
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -41,6 +45,7 @@ async fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Stand(command) => stand::run(command).await,
         Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Nats(command) => nats::run(command).await,
         Command::Plugin(command) => plugin::run(command).await,
         Command::Vectors(arguments) => vectors::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments).await,

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use messaging::{engine::EngineStatus, subject};
 use serde_json::{Value, json};
 use stand::{Curl, Identity, Options, Site, Stand};
 
@@ -110,6 +111,26 @@ pub fn start_ping(site: &Site) -> Value {
     })
 }
 
+/// The Task by which one site's ping reaches another site.
+pub fn ping_message(from: &Site, to: &Site) -> Value {
+    json!({
+        "resourceType": "Task",
+        "meta": {"profile": ["http://dsf.dev/fhir/StructureDefinition/task-ping|1.0"]},
+        "instantiatesCanonical": "http://dsf.dev/bpe/Process/pong|1.0",
+        "status": "requested", "intent": "order", "authoredOn": "2026-11-24T12:00:00+00:00",
+        "requester": organization(&from.organization),
+        "restriction": {"recipient": [organization(&to.organization)]},
+        "input": [
+            message_input("message-name", "ping"),
+            message_input("business-key", &uuid::Uuid::new_v4().to_string()),
+            message_input("correlation-key", &uuid::Uuid::new_v4().to_string()),
+            {"type": {"coding": [{"system": "http://dsf.dev/fhir/CodeSystem/ping", "code": "endpoint-identifier"}]},
+                "valueReference": {"type": "Endpoint",
+                    "identifier": {"system": ENDPOINT, "value": from.endpoint}}},
+        ],
+    })
+}
+
 /// Posts a Task and returns the URL it can be read at, without version.
 pub async fn create(curl: &Curl, base_url: &str, task: &Value) -> Result<String> {
     let created = curl.post(&format!("{base_url}/Task"), task).await?;
@@ -196,4 +217,49 @@ pub fn shared() -> Option<PathBuf> {
     }
     eprintln!("left out: {} has no public plugins", folder.display());
     None
+}
+
+/// What a site's engine holds, looked up in its database and compared with what it says itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EngineRows {
+    /// Instances, ended ones included.
+    pub instances: i64,
+    /// Instances that have not ended.
+    pub open: i64,
+    /// Jobs of any state.
+    pub jobs: i64,
+    /// Received Tasks.
+    pub messages: i64,
+    /// Received Tasks whose write-back is not done.
+    pub unwritten: i64,
+    /// Open incidents.
+    pub incidents: i64,
+}
+
+/// Counts the rows of a site's engine.
+pub async fn engine_rows(stand: &Stand, site: &Site) -> Result<EngineRows> {
+    let database = stand.postgres.client(&stand::postgres::engine_database(&site.name)).await?;
+    let row = database
+        .query_one(
+            "select (select count(*) from instance), (select count(*) from instance where ended is null),
+                    (select count(*) from job), (select count(*) from message),
+                    (select count(*) from message where work is not null),
+                    (select count(*) from incident where resolved is null)",
+            &[],
+        )
+        .await?;
+    Ok(EngineRows {
+        instances: row.get(0),
+        open: row.get(1),
+        jobs: row.get(2),
+        messages: row.get(3),
+        unwritten: row.get(4),
+        incidents: row.get(5),
+    })
+}
+
+/// What a site's engine says of itself, asked as an operator would.
+pub async fn engine_status(site: &Site) -> Result<EngineStatus> {
+    let operator = site.operator().await?;
+    Ok(operator.ask(subject::ENGINE_STATUS, &(), Duration::from_secs(20)).await?)
 }

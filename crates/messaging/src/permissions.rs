@@ -140,7 +140,8 @@ fn consumer_rights(resource_type: &str, status: &str, lane: Lane) -> Vec<String>
     ]
 }
 
-/// Account block of a server configuration: one account with its users.
+/// Account block of a server configuration: one account with its users. `password` gives the text that
+/// stands in the configuration: quoted, or a `$VARIABLE`.
 pub fn account(name: &str, password: impl Fn(User) -> String) -> String {
     let mut text = format!("  {name}: {{\n    jetstream: enabled\n    users: [\n");
     for user in USERS {
@@ -153,7 +154,7 @@ pub fn account(name: &str, password: impl Fn(User) -> String) -> String {
         let responses = if replies { ", allow_responses: { max: 1, expires: \"5m\" }" } else { "" };
         let _ = writeln!(
             text,
-            "      {{ user: \"{login}\", password: \"{}\", permissions: {{ publish: [{}], subscribe: [{}]{responses} }} }}",
+            "      {{ user: \"{login}\", password: {}, permissions: {{ publish: [{}], subscribe: [{}]{responses} }} }}",
             password(user),
             list(&publish),
             list(&subscribe),

@@ -13,7 +13,7 @@ mod nats;
 mod persons;
 mod pki;
 mod ports;
-mod postgres;
+pub mod postgres;
 mod process;
 mod registry;
 pub mod site;

@@ -35,7 +35,9 @@ impl NatsServer {
             folder.join("store").display()
         );
         for site in sites {
-            configuration.push_str(&permissions::account(site, |user| password(&secret, site, user)));
+            configuration.push_str(&permissions::account(site, |user| {
+                format!("\"{}\"", password(&secret, site, user))
+            }));
         }
         let _ = writeln!(configuration, "}}");
         write_private(&folder.join("nats.conf"), configuration.as_bytes())?;

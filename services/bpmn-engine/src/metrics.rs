@@ -1,5 +1,6 @@
 //! What the engine counts.
-use telemetry::metrics::{Counter, Histogram, KeyValue, meter};
+use messaging::engine::EngineStatus;
+use telemetry::metrics::{Counter, Gauge, Histogram, KeyValue, meter};
 
 /// The engine's instruments.
 #[derive(Debug)]
@@ -8,6 +9,7 @@ pub struct Metrics {
     ended: Counter<u64>,
     batch: Histogram<u64>,
     claimed: Counter<u64>,
+    state: Gauge<u64>,
 }
 
 impl Metrics {
@@ -31,6 +33,10 @@ impl Metrics {
                 .u64_counter("dsf.engine.jobs.claimed")
                 .with_description("Attempts handed out to workers")
                 .build(),
+            state: meter
+                .u64_gauge("dsf.engine.state")
+                .with_description("Instances, jobs, messages and incidents by what they wait for")
+                .build(),
         }
     }
 
@@ -43,6 +49,20 @@ impl Metrics {
     /// A committed transaction with this many inputs.
     pub fn transaction(&self, inputs: usize) {
         self.batch.record(inputs as u64, &[]);
+    }
+
+    /// What is stored at the moment. Every replica reports the same: take the largest.
+    pub fn state(&self, status: &EngineStatus) {
+        for (kind, count) in [
+            ("active-instances", status.active_instances),
+            ("ready-jobs", status.ready_jobs),
+            ("leased-jobs", status.leased_jobs),
+            ("queued-starts", status.queued_starts),
+            ("held-messages", status.held_messages),
+            ("incidents", status.incidents),
+        ] {
+            self.state.record(count, &[KeyValue::new("kind", kind)]);
+        }
     }
 
     /// Attempts of one job type handed out. Types are few: deployed plugins bring them along.

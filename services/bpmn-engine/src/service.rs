@@ -58,6 +58,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         serve(&nats, &core, &mut tasks).await?;
         tasks.0.push(tokio::spawn(sweep::timers(Arc::clone(&core))));
         tasks.0.push(tokio::spawn(sweep::sweep(Arc::clone(&core), config.sweep.get())));
+        tasks.0.push(tokio::spawn(views::report(Arc::clone(&core))));
         // Subscriptions are at the server once it has answered this.
         let _ = nats.client().flush().await;
         if let Some(path) = &config.ready_file {

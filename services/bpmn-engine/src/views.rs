@@ -1,4 +1,6 @@
 //! What operators, demo and tests see of instances and of the engine.
+use std::sync::Arc;
+
 use messaging::engine::{EngineStatus, HistoryEntry, InstanceQuery, InstanceView};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -100,4 +102,15 @@ pub async fn status(core: &Core) -> Result<EngineStatus, Error> {
         held_messages: number(4),
         incidents: number(5),
     })
+}
+
+/// Reports the numbers of [`status`] as metrics, for ever.
+pub async fn report(core: Arc<Core>) {
+    loop {
+        // During an outage there is nothing to report; others tell of the outage.
+        if let Ok(status) = status(&core).await {
+            core.metrics.state(&status);
+        }
+        tokio::time::sleep(telemetry::METRIC_INTERVAL).await;
+    }
 }

@@ -14,6 +14,7 @@ pub mod initial;
 pub mod interactions;
 pub mod listener;
 pub mod relay;
+mod report;
 mod run;
 pub mod site;
 pub mod store;

@@ -21,6 +21,7 @@ use crate::{
         tls::{Tls, TlsError},
     },
     relay,
+    report::report,
     site::{Limits, Site},
     store::{self, MIGRATIONS, Store},
     websocket::{Sockets, dispatch},
@@ -125,6 +126,7 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
     let sockets = Sockets::new(Arc::clone(&site), Arc::clone(&tls), stop.clone());
     background.push(tokio::spawn(dispatch(sockets.clone(), site.changes.signals(), stop.clone())));
     background.push(tokio::spawn(follow_nats(config.clone(), Arc::clone(&site), stop.clone())));
+    background.push(tokio::spawn(report(site.store.clone())));
     background.push(tokio::spawn(follow_files(config.reload_interval.get(), Arc::clone(&tls))));
 
     site.changes.heard(NATS_START_WAIT).await;

@@ -61,6 +61,8 @@ pub struct Site {
     worker: Nats,
     operator: Nats,
     pub engines: Vec<JoinHandle<()>>,
+    /// Write-backs answered so far, whoever waited for them.
+    written: std::sync::Mutex<Vec<WriteBackOrder>>,
 }
 
 impl Site {
@@ -94,6 +96,7 @@ impl Site {
             worker: connect(User::Worker).await,
             operator: connect(User::Operator).await,
             engines: Vec::new(),
+            written: std::sync::Mutex::default(),
         };
         for _ in 0..replicas {
             site.add_engine();
@@ -193,11 +196,13 @@ impl Site {
                 let now = order.status.clone();
                 let taken = self.answer(&job, Outcome::Written { status: now, version: 2 }).await;
                 assert_eq!(taken, Acknowledgement::Accepted);
-                if order.source.reference == reference && order.status == status {
-                    return Some(order);
-                }
+                self.written.lock().unwrap().push(order);
             }
-            None
+            let written = self.written.lock().unwrap();
+            written
+                .iter()
+                .rfind(|order| order.source.reference == reference && order.status == status)
+                .cloned()
         })
         .await
     }

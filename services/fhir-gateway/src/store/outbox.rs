@@ -6,6 +6,9 @@ use uuid::Uuid;
 
 use super::Store;
 
+/// Waiting events are counted up to here: more is as alarming, and counting costs.
+const COUNTED_EVENTS: i64 = 100_000;
+
 /// An event to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxRow {
@@ -19,6 +22,28 @@ pub struct OutboxRow {
     pub payload: Vec<u8>,
     /// Trace parent of the request that caused it.
     pub traceparent: Option<String>,
+}
+
+impl Store {
+    /// Events that wait for NATS, counted up to [`COUNTED_EVENTS`].
+    pub async fn waiting_events(&self) -> Result<u64, Error> {
+        let connection = self.pool().get().await?;
+        let statement =
+            connection.prepare_cached("SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) waiting").await?;
+        Ok(connection.query_one(&statement, &[&COUNTED_EVENTS]).await?.get::<_, i64>(0).unsigned_abs())
+    }
+
+    /// Current Tasks by status.
+    pub async fn tasks_by_status(&self) -> Result<Vec<(String, u64)>, Error> {
+        let connection = self.pool().get().await?;
+        let statement = connection
+            .prepare_cached(
+                "SELECT value, count(*) FROM search_value WHERE parameter = 'Task.status' GROUP BY value",
+            )
+            .await?;
+        let rows = connection.query(&statement, &[]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get::<_, i64>(1).unsigned_abs())).collect())
+    }
 }
 
 /// Takes up to `limit` rows that no other replica holds, hands them to `publish` and deletes those

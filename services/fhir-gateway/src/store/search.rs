@@ -1,4 +1,9 @@
 //! Searching current versions: criteria and access filter become one statement.
+use std::{
+    collections::HashSet,
+    sync::{LazyLock, Mutex, PoisonError},
+};
+
 use database::tokio_postgres::types::ToSql;
 use deadpool_postgres::GenericClient;
 use fhir::search::{
@@ -48,6 +53,16 @@ pub struct Page {
     pub matches: Vec<Stored>,
 }
 
+/// Forms of search statements that are kept prepared; a site's own clients use a few dozen.
+const KEPT_FORMS: usize = 256;
+
+/// Whether a form is one of those that are kept.
+fn keep(sql: &str) -> bool {
+    static FORMS: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+    let mut forms = FORMS.lock().unwrap_or_else(PoisonError::into_inner);
+    forms.contains(sql) || (forms.len() < KEPT_FORMS && forms.insert(sql.to_owned()))
+}
+
 /// A statement in the making.
 struct Statement {
     sql: String,
@@ -66,12 +81,16 @@ impl Statement {
 }
 
 impl<C: GenericClient> Session<C> {
-    /// Runs a statement that is not kept prepared: clients decide its form, so there is no bound on
-    /// how many there are, and a plan for the values at hand is worth more than a kept one.
+    /// Runs a statement whose form clients decide. The first [`KEPT_FORMS`] forms are kept prepared by
+    /// every connection, which saves planning and a round trip; further ones are not, as there is no
+    /// bound on how many there are.
     async fn once(
         &self,
         statement: &Statement,
     ) -> Result<Vec<database::tokio_postgres::Row>, database::Error> {
+        if keep(&statement.sql) {
+            return self.rows(&statement.sql, &statement.refs()).await;
+        }
         Ok(self.client.query(statement.sql.as_str(), &statement.refs()).await?)
     }
 
