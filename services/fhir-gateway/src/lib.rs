@@ -21,4 +21,5 @@ pub mod store;
 pub mod websocket;
 
 pub use config::Config;
+pub use identity::SnapshotFacts;
 pub use run::{Error, run};

@@ -7,6 +7,7 @@ use crate::{
         RoleConfig,
         directory::{Directory, DirectoryCache},
     },
+    interactions::CapabilitiesCache,
     store::Store,
 };
 
@@ -58,6 +59,8 @@ pub struct Site {
     pub changes: Changes,
     /// Snapshots of the allow list.
     pub directory: Arc<DirectoryCache>,
+    /// The answer of `/metadata`.
+    pub capabilities: CapabilitiesCache,
 }
 
 impl Site {

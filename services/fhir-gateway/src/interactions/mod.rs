@@ -4,11 +4,15 @@
 //! in one place. [`unit`] holds the steps that direct requests and bundle entries share.
 mod bundle;
 mod bundle_entry;
+mod capabilities;
 mod create;
 mod delete;
 mod failure;
+mod history;
+mod permanent_delete;
 mod read;
 mod references;
+mod result_bundle;
 mod search;
 mod unit;
 mod update;
@@ -24,6 +28,7 @@ use crate::{
 };
 
 pub(crate) use bundle::execute_transaction;
+pub use capabilities::CapabilitiesCache;
 pub(crate) use failure::Failure;
 
 /// Carries out one request. Never fails: every outcome is an answer.
@@ -38,15 +43,15 @@ pub async fn handle(site: &Arc<Site>, request: Request) -> Answer {
         Interaction::ConditionalDelete { ty } => delete::conditional(site, &request, ty).await,
         Interaction::Search { ty } => search::direct(site, &request, ty).await,
         Interaction::Bundle => bundle::direct(site, &request).await,
-        Interaction::PermanentDelete { .. }
-        | Interaction::HistorySystem
-        | Interaction::HistoryType { .. }
-        | Interaction::HistoryInstance { .. }
-        | Interaction::Capabilities
-        | Interaction::Snapshot { .. } => Ok(Answer::error(
+        Interaction::PermanentDelete { ty, id } => permanent_delete::direct(site, &request, ty, id).await,
+        Interaction::HistorySystem => history::system(site, &request).await,
+        Interaction::HistoryType { ty } => history::of_type(site, &request, ty).await,
+        Interaction::HistoryInstance { ty, id } => history::of_instance(site, &request, ty, id).await,
+        Interaction::Capabilities => capabilities::direct(site).await,
+        Interaction::Snapshot { .. } => Ok(Answer::error(
             StatusCode::NOT_IMPLEMENTED,
             "not-supported",
-            &format!("{} is not offered by this version", request.interaction.name()),
+            "snapshots are not offered by this version",
         )),
     };
     result.unwrap_or_else(|failure| {
