@@ -25,6 +25,7 @@ pub mod primitive;
 pub mod reference;
 mod resource;
 pub mod search;
+pub mod summary;
 pub mod task;
 pub mod types;
 pub mod validation;

@@ -22,4 +22,5 @@ pub mod validation;
 pub mod websocket;
 
 pub use config::Config;
+pub use identity::SnapshotFacts;
 pub use run::{Error, run};

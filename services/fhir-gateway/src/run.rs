@@ -16,6 +16,7 @@ use crate::{
     http::{Admission, Gateway, Metrics, routes},
     identity::{RoleConfig, RolesError, directory::DirectoryCache},
     initial,
+    interactions::CapabilitiesCache,
     listener::{
         Listener, bind,
         tls::{Tls, TlsError},
@@ -122,6 +123,7 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
         changes: Changes::new(Arc::clone(&directory), Arc::clone(&definitions)),
         directory,
         definitions,
+        capabilities: CapabilitiesCache::default(),
     });
     let mut background = vec![tokio::spawn(follow_database(pool, Arc::clone(&site)))];
     initial::load(&site, config.init_bundle.as_deref()).await?;

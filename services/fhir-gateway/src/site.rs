@@ -7,6 +7,7 @@ use crate::{
         RoleConfig,
         directory::{Directory, DirectoryCache},
     },
+    interactions::CapabilitiesCache,
     store::Store,
     validation::Definitions,
 };
@@ -61,6 +62,8 @@ pub struct Site {
     pub directory: Arc<DirectoryCache>,
     /// Profiles, code systems and value sets that resources are validated against.
     pub definitions: Arc<Definitions>,
+    /// The answer of `/metadata`.
+    pub capabilities: CapabilitiesCache,
 }
 
 impl Site {

@@ -19,14 +19,7 @@ use crate::{
 pub(super) async fn direct(site: &Site, request: &Request, ty: &'static str) -> Result<Answer, Failure> {
     let resource = body(site, request, ty)?;
     let session = site.store.session().await?;
-    let unit = Unit {
-        site,
-        directory: site.directory(),
-        identity: &request.identity,
-        session: &session,
-        trace_parent: request.trace_parent.as_deref(),
-        transaction: false,
-    };
+    let unit = Unit::direct(site, request, &session);
     let written = unit.create(ty, resource, request.conditions.if_none_exist.as_deref()).await?;
     site.changes.committed(written.event().into_iter().collect());
     Ok(written.answer(site, request.prefer.returns))

@@ -26,14 +26,7 @@ pub(super) async fn direct(
     let resource = body(site, request, ty)?;
     let id = uuid(id).ok_or(Failure::UpdateAsCreate)?;
     let session = site.store.session().await?;
-    let unit = Unit {
-        site,
-        directory: site.directory(),
-        identity: &request.identity,
-        session: &session,
-        trace_parent: request.trace_parent.as_deref(),
-        transaction: false,
-    };
+    let unit = Unit::direct(site, request, &session);
     let written = unit.update(ty, id, resource, request.conditions.if_match, true).await?;
     finish(site, request, &written)
 }
@@ -42,14 +35,7 @@ pub(super) async fn direct(
 pub(super) async fn conditional(site: &Site, request: &Request, ty: &'static str) -> Result<Answer, Failure> {
     let mut resource = body(site, request, ty)?;
     let session = site.store.session().await?;
-    let unit = Unit {
-        site,
-        directory: site.directory(),
-        identity: &request.identity,
-        session: &session,
-        trace_parent: request.trace_parent.as_deref(),
-        transaction: false,
-    };
+    let unit = Unit::direct(site, request, &session);
     let written = match unit.condition_target(ty, &request.query_text, resource.id()).await? {
         Some(id) => {
             resource.set_id(&id.to_string());
