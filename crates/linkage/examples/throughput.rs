@@ -70,9 +70,9 @@ fn main() {
     let config = BloomFilterConfig::generate(&mut random);
     // Half of the second site are persons of the first who have moved.
     let mut sites = [persons(count, &mut random), persons(count, &mut random)];
-    for place in 0..count / 2 {
-        let moved = sites[1][place].street.clone();
-        sites[1][place] = Idat { street: moved, ..sites[0][place].clone() };
+    let [first, second] = &mut sites;
+    for (moved, person) in second.iter_mut().zip(first.iter()).take(count / 2) {
+        *moved = Idat { street: moved.street.clone(), ..person.clone() };
     }
     println!("{count} persons per site, {threads} thread(s)");
 

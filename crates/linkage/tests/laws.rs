@@ -199,7 +199,7 @@ proptest! {
     }
 
     #[test]
-    fn dice_is_symmetric_and_the_bound_loses_nothing(a in 0_u32..200, b in 0_u32..200, threshold in 0.01..=1.0) {
+    fn dice_is_symmetric_and_the_bound_loses_nothing(a in 0_u32..=200, b in 0_u32..=200, threshold in 0.01..=1.0) {
         let threshold = Threshold::new(threshold).unwrap();
         let least = Least::new(threshold, 200);
         for common in 0..=a.min(b) {
