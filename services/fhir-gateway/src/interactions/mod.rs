@@ -23,8 +23,6 @@ mod written;
 
 use std::sync::Arc;
 
-use http::StatusCode;
-
 use crate::{
     exchange::{Answer, BodyFormat, Interaction, Request},
     site::Site,
