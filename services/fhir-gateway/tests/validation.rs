@@ -1,4 +1,6 @@
 //! Validation as clients see it: what is refused and how, which definitions count, at every replica.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
+
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "gateway/client.rs"]
 mod client;
