@@ -33,8 +33,9 @@ CREATE TABLE search_value (
   low       bigint,
   high      bigint
 );
--- `extra` may be longer than an index row can be; `value` is cut by its writer.
-CREATE INDEX search_value_by_value ON search_value (parameter, value text_pattern_ops);
+-- `extra` may be longer than an index row can be; `value` is cut by its writer. With `id`, so that no
+-- plan, however old its statistics, reads all rows of a value once per resource.
+CREATE INDEX search_value_by_value ON search_value (parameter, value text_pattern_ops, id);
 CREATE INDEX search_value_by_date ON search_value (parameter, low, high) WHERE low IS NOT NULL;
 CREATE INDEX search_value_by_id ON search_value (id);
 

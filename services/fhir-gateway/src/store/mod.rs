@@ -5,6 +5,7 @@
 mod outbox;
 mod read;
 mod search;
+mod statistics;
 mod write;
 
 use database::{Migration, Pool};
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 pub use outbox::{OutboxRow, relay_batch};
 pub use search::{AccessFilter, Page, TokenTest};
+pub use statistics::keep_fresh;
 
 /// Steps of the schema.
 pub const MIGRATIONS: &[Migration] =
