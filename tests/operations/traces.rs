@@ -3,7 +3,7 @@
 //! either, nor in the logs.
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context, Result};
@@ -11,95 +11,8 @@ use end_to_end::{
     Peer, TestStand, add_input, curl, message_input, ping_message, ping_status, stand_with, start_ping,
     wait_for,
 };
-use http_body_util::{BodyExt, Full};
-use hyper::{body::Bytes, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use opentelemetry_proto::tonic::{
-    collector::{metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest},
-    resource::v1::Resource,
-    trace::v1::Span,
-};
-use prost::Message;
 use serde_json::json;
-
-/// What arrived, by path.
-#[derive(Clone, Default)]
-struct Receiver(Arc<Mutex<Vec<(String, Bytes)>>>);
-
-impl Receiver {
-    /// Listens on a free port until the test ends; also the endpoint's URL.
-    async fn start() -> Result<(Self, String)> {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}", listener.local_addr()?);
-        let receiver = Self::default();
-        let kept = receiver.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let kept = kept.clone();
-                let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-                    let kept = kept.clone();
-                    async move {
-                        let path = request.uri().path().to_owned();
-                        let body = request.into_body().collect().await?.to_bytes();
-                        kept.0.lock().unwrap_or_else(PoisonError::into_inner).push((path, body));
-                        // An empty message: everything was taken.
-                        Ok::<_, hyper::Error>(hyper::Response::new(Full::<Bytes>::default()))
-                    }
-                });
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-            }
-        });
-        Ok((receiver, url))
-    }
-
-    fn bodies(&self, path: &str) -> Vec<Bytes> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().filter(|(at, _)| at == path).map(|(_, body)| body.clone()).collect()
-    }
-
-    /// The spans of a trace with service and site.
-    fn spans(&self, trace: &[u8]) -> Result<Vec<(String, String, Span)>> {
-        let mut spans = Vec::new();
-        for body in self.bodies("/v1/traces") {
-            for resource in ExportTraceServiceRequest::decode(body)?.resource_spans {
-                let service = attribute(resource.resource.as_ref(), "service.name");
-                let site = attribute(resource.resource.as_ref(), "dsf.site");
-                let found = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
-                spans.extend(
-                    found
-                        .filter(|span| span.trace_id == trace)
-                        .map(|span| (service.clone(), site.clone(), span)),
-                );
-            }
-        }
-        Ok(spans)
-    }
-
-    /// Site and service of everyone who sent a figure of ours.
-    fn measured(&self) -> Result<BTreeSet<(String, String)>> {
-        let mut measured = BTreeSet::new();
-        for body in self.bodies("/v1/metrics") {
-            for resource in ExportMetricsServiceRequest::decode(body)?.resource_metrics {
-                let mut metrics = resource.scope_metrics.iter().flat_map(|scope| &scope.metrics);
-                if metrics.any(|metric| metric.name.starts_with("dsf.")) {
-                    let resource = resource.resource.as_ref();
-                    measured.insert((attribute(resource, "dsf.site"), attribute(resource, "service.name")));
-                }
-            }
-        }
-        Ok(measured)
-    }
-}
-
-fn attribute(resource: Option<&Resource>, name: &str) -> String {
-    use opentelemetry_proto::tonic::common::v1::any_value::Value;
-    let found = resource.into_iter().flat_map(|resource| &resource.attributes);
-    let value = found.filter(|attribute| attribute.key == name).find_map(|found| found.value.clone()?.value);
-    match value {
-        Some(Value::StringValue(text)) => text,
-        _ => String::new(),
-    }
-}
+use stand::{Collector, collector::Sender};
 
 /// The way of a ping and its pong: site, service, span. In this order, but for the figures.
 const WAY: [(&str, &str, &str); 16] = [
@@ -136,14 +49,8 @@ const CANARIES: [&str; 6] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_follows_a_task_to_the_partner_and_back() -> Result<()> {
-    let (receiver, endpoint) = Receiver::start().await?;
-    let environment = [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
-        ("OTEL_METRIC_EXPORT_INTERVAL", "500"),
-        ("OTEL_BSP_SCHEDULE_DELAY", "200"),
-    ];
-    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let stand = stand_with(2, 1, true, environment.to_vec()).await?;
+    let collector = Collector::start().await?;
+    let stand = stand_with(2, 1, true, collector.environment(500)).await?;
     let (site, other) = (&stand.sites[0], &stand.sites[1]);
 
     let mut task = start_ping(site);
@@ -167,36 +74,40 @@ async fn one_trace_follows_a_task_to_the_partner_and_back() -> Result<()> {
     assert_eq!(ping.as_ref().and_then(ping_status), Some("pong-received"), "{ping:#?}");
 
     let looked = wait_for("the whole trace", || async {
-        let spans = receiver.spans(&TRACE)?;
+        let spans = collector.spans(&TRACE)?;
         let names: BTreeSet<(&str, &str, &str)> = spans
             .iter()
-            .map(|(service, site, span)| (site.as_str(), service.as_str(), span.name.as_str()))
+            .map(|(sender, span)| (sender.site.as_str(), sender.service.as_str(), span.name.as_str()))
             .collect();
-        let known: BTreeSet<&[u8]> = spans.iter().map(|(_, _, span)| span.span_id.as_slice()).collect();
+        let known: BTreeSet<&[u8]> = spans.iter().map(|(_, span)| span.span_id.as_slice()).collect();
         let missing = WAY.iter().find(|step| !names.contains(*step)).map(|step| format!("{step:?}"));
         // Every span hangs on another one of the trace, the first on the caller.
         let loose = spans
             .iter()
-            .find(|(_, _, span)| {
+            .find(|(_, span)| {
                 span.parent_span_id != CALLER && !known.contains(span.parent_span_id.as_slice())
             })
-            .map(|(service, _, span)| format!("{service}: {} hangs on no span", span.name));
+            .map(|(sender, span)| format!("{sender:?}: {} hangs on no span", span.name));
         *last(&LAST) = missing.clone().or(loose.clone()).unwrap_or_default() + &format!(" of {names:?}");
         Ok((missing.is_none() && loose.is_none()).then_some(spans.len()))
     })
     .await;
     looked.with_context(|| format!("missing in the trace: {}", last(&LAST)))?;
-    let expected: BTreeSet<(String, String)> = ["site-a", "site-b"]
+    let everyone: BTreeSet<Sender> = ["site-a", "site-b"]
         .into_iter()
         .flat_map(|site| {
             let services = ["fhir-gateway", "bpmn-engine", "task-router", "process-worker"];
-            services.map(|service| (site.to_owned(), service.to_owned()))
+            services.map(|service| Sender { site: site.to_owned(), service: service.to_owned() })
         })
         .collect();
-    wait_for("figures of every service", || async { Ok((receiver.measured()? == expected).then_some(())) })
+    let measured = || -> Result<BTreeSet<Sender>> {
+        let ours = collector.figures()?.into_keys().filter(|(_, name)| name.starts_with("dsf."));
+        Ok(ours.map(|(sender, _)| sender).collect())
+    };
+    wait_for("figures of every service", || async { Ok((measured()? == everyone).then_some(())) })
         .await
-        .with_context(|| format!("figures came from {:?}", receiver.measured()))?;
-    nothing_secret(&stand, &receiver)
+        .with_context(|| format!("figures came from {:?}", measured()))?;
+    nothing_secret(&stand, &collector)
 }
 
 /// What was looked for last, for the failure message.
@@ -236,7 +147,7 @@ async fn provoke(stand: &TestStand) -> Result<()> {
 }
 
 /// Neither canaries nor keys are in traces, metrics or logs.
-fn nothing_secret(stand: &TestStand, receiver: &Receiver) -> Result<()> {
+fn nothing_secret(stand: &TestStand, collector: &Collector) -> Result<()> {
     let mut secrets: Vec<String> = CANARIES.iter().map(|word| (*word).to_owned()).collect();
     for site in &stand.sites {
         let key = std::fs::read_to_string(&site.identity.key)?;
@@ -250,9 +161,7 @@ fn nothing_secret(stand: &TestStand, receiver: &Receiver) -> Result<()> {
     let password = database.split([':', '@']).nth(2).context("password of the database")?;
     secrets.push(password.to_owned());
     let mut places: Vec<(String, Vec<u8>)> = Vec::new();
-    for path in ["/v1/traces", "/v1/metrics"] {
-        places.extend(receiver.bodies(path).into_iter().map(|body| (path.to_owned(), body.to_vec())));
-    }
+    places.extend(collector.raw().into_iter().map(|(path, body)| (path, body.to_vec())));
     for site in &stand.sites {
         for log in std::fs::read_dir(site.logs())? {
             let log = log?.path();
