@@ -1,8 +1,14 @@
 //! `dsf vectors`: compares with outputs of original programs.
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+
+/// How far above a folder of vectors the plugins may be.
+const PLUGIN_LEVELS: usize = 4;
 
 /// Which vectors, and where they are.
 #[derive(Debug, Args)]
@@ -39,11 +45,29 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (passed, failed) = match arguments.kind {
         Kind::Codec => fhir::vectors::run_codec(&arguments.folder, &mut report),
         Kind::Bpmn => bpmn::vectors::run(&arguments.folder, |scenario| report(&scenario.to_string()))?,
-        Kind::Validation | Kind::Rbf | Kind::Clk | Kind::Hospital => {
+        Kind::Rbf => linkage::vectors::run_rbf(&arguments.folder, &mut report),
+        Kind::Clk => linkage::vectors::run_clk(&arguments.folder, &mut report),
+        Kind::Validation => {
+            let plugins = plugins(&arguments.folder);
+            // A folder without definitions is judged by the built-in ones.
+            let own = !arguments.folder.join("definitions").is_dir();
+            let own = own.then(fhir::framework::validator);
+            fhir::vectors::run_validation(&arguments.folder, plugins.as_deref(), own.as_ref(), &mut report)
+        }
+        Kind::Hospital => {
             bail!("{:?} vectors come with a later version", arguments.kind)
         }
     };
     println!("{passed} passed, {failed} failed");
     // Nothing compared is nothing proven.
     Ok(if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The folder of process plugins whose profiles the validation vectors claim: that of `DSF_SHARED`, or one
+/// beside the folder of the vectors.
+fn plugins(vectors: &Path) -> Option<PathBuf> {
+    let shared = std::env::var_os("DSF_SHARED").map(|shared| PathBuf::from(shared).join("plugins"));
+    let vectors = vectors.canonicalize().ok()?;
+    let beside = vectors.ancestors().take(PLUGIN_LEVELS).map(|folder| folder.join("plugins"));
+    shared.into_iter().chain(beside).find(|folder| folder.is_dir())
 }

@@ -9,6 +9,7 @@ pub mod egress;
 pub mod engine;
 pub mod event;
 pub mod job;
+pub mod operate;
 pub mod permissions;
 pub mod seal;
 pub mod streams;

@@ -71,10 +71,12 @@ impl User {
                 let mut publish = own(&[
                     subject::DELIVER,
                     subject::REFUSE,
+                    subject::COMPLETE_TASK,
                     subject::CLAIM,
                     subject::HEARTBEAT,
                     &subject::job_result(crate::job::SEND),
                     &subject::job_result(crate::job::WRITE_BACK),
+                    &subject::job_result(crate::job::FORM),
                 ]);
                 publish.push(format!("$JS.API.STREAM.INFO.{EVENTS}"));
                 for lane in [Lane::Keyed, Lane::New] {
@@ -87,6 +89,7 @@ impl User {
                 let subscribe = own(&[
                     &subject::job_hint(crate::job::SEND),
                     &subject::job_hint(crate::job::WRITE_BACK),
+                    &subject::job_hint(crate::job::FORM),
                     subject::EGRESS,
                     subject::ROUTER_SITE,
                 ]);
@@ -107,13 +110,8 @@ impl User {
                 false,
             ),
             Self::Operator => {
-                let mut publish = own(&[
-                    subject::DEPLOY,
-                    subject::INSTANCES,
-                    subject::ENGINE_STATUS,
-                    subject::EGRESS,
-                    subject::ROUTER_SITE,
-                ]);
+                let mut publish = own(&subject::OPERATIONS);
+                publish.extend(own(&[subject::EGRESS, subject::ROUTER_SITE]));
                 publish.extend(stream_rights());
                 (publish, Vec::new(), false)
             }

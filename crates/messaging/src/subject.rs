@@ -14,6 +14,50 @@ pub const DEPLOY: &str = "engine.api.plugin.deploy";
 pub const INSTANCES: &str = "engine.api.instance.list";
 /// Empty request, answer `Reply<EngineStatus>`.
 pub const ENGINE_STATUS: &str = "engine.api.engine.status";
+/// A completed QuestionnaireResponse: request [`crate::engine::CompleteTaskRequest`], answer `Reply<Delivered>`.
+pub const COMPLETE_TASK: &str = "engine.cmd.complete-task";
+/// Request [`crate::operate::IncidentQuery`], answer `Reply<Vec<IncidentView>>`.
+pub const INCIDENTS: &str = "engine.api.incident.list";
+/// Request [`crate::operate::Operation`], answer `Reply<()>`; so are the following ones up to resume.
+pub const INCIDENT_RETRY: &str = "engine.api.incident.retry";
+/// See [`crate::operate::Action::SetVariable`].
+pub const INSTANCE_SET_VARIABLE: &str = "engine.api.instance.set-variable";
+/// See [`crate::operate::Action::Skip`].
+pub const INSTANCE_SKIP: &str = "engine.api.instance.skip";
+/// See [`crate::operate::Action::Move`].
+pub const INSTANCE_MOVE: &str = "engine.api.instance.move";
+/// See [`crate::operate::Action::Fail`].
+pub const INSTANCE_FAIL: &str = "engine.api.instance.fail";
+/// See [`crate::operate::Action::Cancel`].
+pub const INSTANCE_CANCEL: &str = "engine.api.instance.cancel";
+/// See [`crate::operate::Action::Pause`].
+pub const ENGINE_PAUSE: &str = "engine.api.engine.pause";
+/// See [`crate::operate::Action::Resume`].
+pub const ENGINE_RESUME: &str = "engine.api.engine.resume";
+/// Request [`crate::operate::RetryAllRequest`], answer `Reply<RetryAllReply>`.
+pub const INCIDENT_RETRY_ALL: &str = "engine.api.incident.retry-all";
+/// Empty request, answer `Reply<Vec<Warning>>`.
+pub const WARNINGS: &str = "engine.api.job.warnings";
+/// Request [`crate::operate::ExportRequest`], answer `Reply<InstanceExport>`.
+pub const INSTANCE_EXPORT: &str = "engine.api.instance.export";
+/// What an operator may ask of the engine.
+pub const OPERATIONS: [&str; 15] = [
+    DEPLOY,
+    INSTANCES,
+    ENGINE_STATUS,
+    INCIDENTS,
+    INCIDENT_RETRY,
+    INCIDENT_RETRY_ALL,
+    INSTANCE_SET_VARIABLE,
+    INSTANCE_SKIP,
+    INSTANCE_MOVE,
+    INSTANCE_FAIL,
+    INSTANCE_CANCEL,
+    INSTANCE_EXPORT,
+    ENGINE_PAUSE,
+    ENGINE_RESUME,
+    WARNINGS,
+];
 /// Request [`crate::egress::EgressRequest`], answer [`crate::egress::EgressReply`].
 pub const EGRESS: &str = "router.egress";
 /// Any JSON (`null`) as request, answer `Reply<`[`crate::egress::Site`]`>`.

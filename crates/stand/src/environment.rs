@@ -99,6 +99,7 @@ impl Surroundings {
                 ("CLIENT_CA", ca.clone()),
                 ("CLIENT_CRL", path(&authority.revocation_list)),
                 ("TICKET_KEY_FILE", path(&ticket_key)),
+                ("ROLES_FILE", path(&plan.folder.join("roles.toml"))),
                 ("INIT_BUNDLE", path(&plan.folder.join("allow-list.json"))),
             ],
         );

@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use tokio::process::Command;
 
 use crate::{
-    Authority, Identity, NatsServer, Postgres, READY_TIMEOUT, Service, ServiceProcess,
+    Authority, Identity, NatsServer, Persons, Postgres, READY_TIMEOUT, Service, ServiceProcess,
     environment::{SERVICES, Surroundings},
     ports,
 };
@@ -39,6 +39,7 @@ pub(crate) struct Plan {
     pub(crate) base_url: String,
     pub(crate) folder: PathBuf,
     pub(crate) identity: Identity,
+    pub(crate) persons: Persons,
     port: ports::Reserved,
 }
 
@@ -48,6 +49,8 @@ impl Plan {
         let folder = stand.join(&name);
         let organization = format!("{name}.test");
         let identity = authority.issue(&folder.join("certificate"), &organization)?;
+        let persons = Persons::issue(authority, &folder.join("persons"), &organization)?;
+        persons.write_roles(&folder.join("roles.toml"))?;
         let port = ports::endpoint()?;
         let base_url = format!("https://localhost:{}/fhir", port.port);
         Ok(Self {
@@ -57,6 +60,7 @@ impl Plan {
             base_url,
             folder,
             identity,
+            persons,
             port,
         })
     }
@@ -86,6 +90,8 @@ pub struct Site {
     pub base_url: String,
     /// Certificate of the site.
     pub identity: Identity,
+    /// Persons the site's gateway knows.
+    pub persons: Persons,
     folder: PathBuf,
     surroundings: Surroundings,
     processes: BTreeMap<(Service, usize), ServiceProcess>,
@@ -110,6 +116,7 @@ impl Site {
             endpoint: plan.endpoint,
             base_url: plan.base_url,
             identity: plan.identity,
+            persons: plan.persons,
             folder: plan.folder,
             surroundings,
             processes: BTreeMap::new(),

@@ -73,6 +73,8 @@ pub enum Interaction {
     Bundle,
     /// `GET /metadata`
     Capabilities,
+    /// `POST /T[/{id}]/$validate`; without a body the stored resource is meant
+    Validate { ty: &'static str, id: Option<String> },
     /// `GET` or `POST /StructureDefinition[/{id}]/$snapshot`; a GET has an empty body
     Snapshot { id: Option<String> },
 }
@@ -95,6 +97,7 @@ impl Interaction {
             Self::HistoryInstance { .. } => "history-instance",
             Self::Bundle => "bundle",
             Self::Capabilities => "capabilities",
+            Self::Validate { .. } => "validate",
             Self::Snapshot { .. } => "snapshot",
         }
     }
@@ -112,7 +115,8 @@ impl Interaction {
             | Self::PermanentDelete { ty, .. }
             | Self::Search { ty }
             | Self::HistoryType { ty }
-            | Self::HistoryInstance { ty, .. } => Some(ty),
+            | Self::HistoryInstance { ty, .. }
+            | Self::Validate { ty, .. } => Some(ty),
             Self::Snapshot { .. } => Some("StructureDefinition"),
             Self::HistorySystem | Self::Bundle | Self::Capabilities => None,
         }

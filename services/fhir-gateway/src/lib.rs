@@ -18,7 +18,9 @@ mod report;
 mod run;
 pub mod site;
 pub mod store;
+pub mod validation;
 pub mod websocket;
 
 pub use config::Config;
+pub use identity::SnapshotFacts;
 pub use run::{Error, run};

@@ -16,6 +16,7 @@ use crate::{
     http::{Admission, Gateway, Metrics, routes},
     identity::{RoleConfig, RolesError, directory::DirectoryCache},
     initial,
+    interactions::CapabilitiesCache,
     listener::{
         Listener, bind,
         tls::{Tls, TlsError},
@@ -24,6 +25,7 @@ use crate::{
     report::report,
     site::{Limits, Site},
     store::{self, MIGRATIONS, Store},
+    validation::Definitions,
     websocket::{Sockets, dispatch},
 };
 
@@ -110,6 +112,7 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
 
     let base_url = config.base_url();
     let directory = Arc::new(DirectoryCache::new(&config.organization, &base_url));
+    let definitions = Arc::new(Definitions::default());
     let site = Arc::new(Site {
         base_url,
         organization: config.organization.clone(),
@@ -117,8 +120,10 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
         limits: Limits { max_body: config.max_body, ..Limits::default() },
         store: Store::new(pool.clone()),
         roles,
-        changes: Changes::new(Arc::clone(&directory)),
+        changes: Changes::new(Arc::clone(&directory), Arc::clone(&definitions)),
         directory,
+        definitions,
+        capabilities: CapabilitiesCache::default(),
     });
     let mut background = vec![tokio::spawn(follow_database(pool, Arc::clone(&site)))];
     initial::load(&site, config.init_bundle.as_deref()).await?;
@@ -159,18 +164,30 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
     Ok(Running { listener, sockets, background })
 }
 
-/// Renews the allow list when other replicas have written.
+/// Renews the allow list and the definitions when other replicas have written.
 async fn follow_database(pool: Pool, site: Arc<Site>) {
     let mut notifications = database::listen(&pool, CHANNELS);
     while let Some(notification) = notifications.recv().await {
         match notification {
-            Notification::Listening => site.directory.set_listening(true),
-            Notification::Lost => site.directory.set_listening(false),
-            Notification::Notified { payload, .. } => site.directory.invalidate(&payload),
+            Notification::Listening => {
+                site.directory.set_listening(true);
+                site.definitions.set_listening(true);
+            }
+            Notification::Lost => {
+                site.directory.set_listening(false);
+                site.definitions.set_listening(false);
+            }
+            Notification::Notified { payload, .. } => {
+                site.directory.invalidate(&payload);
+                site.definitions.invalidate(&payload);
+            }
         }
         // Ahead of the next request, and so that WebSockets of removed organizations end.
         if let Err(error) = site.directory.fresh(&site.store).await {
             tracing::debug!(%error, "the allow list cannot be read");
+        }
+        if let Err(error) = site.definitions.renew(&site.store).await {
+            tracing::debug!(%error, "the definitions cannot be read");
         }
     }
 }

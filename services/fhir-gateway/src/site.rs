@@ -7,7 +7,9 @@ use crate::{
         RoleConfig,
         directory::{Directory, DirectoryCache},
     },
+    interactions::CapabilitiesCache,
     store::Store,
+    validation::Definitions,
 };
 
 /// Default of `Site::page_count`: entries of a search page where the client does not say.
@@ -58,6 +60,10 @@ pub struct Site {
     pub changes: Changes,
     /// Snapshots of the allow list.
     pub directory: Arc<DirectoryCache>,
+    /// Profiles, code systems and value sets that resources are validated against.
+    pub definitions: Arc<Definitions>,
+    /// The answer of `/metadata`.
+    pub capabilities: CapabilitiesCache,
 }
 
 impl Site {

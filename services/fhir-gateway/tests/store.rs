@@ -7,7 +7,7 @@ use fhir::{
     search::{extract, parse_criteria, parse_query, search_of},
 };
 use fhir_gateway::store::{
-    AccessFilter, MIGRATIONS, NewEvent, NewVersion, Session, Store, TokenTest, WriteError, relay_batch,
+    AccessFilter, MIGRATIONS, NewEvent, NewVersion, Session, Store, WriteError, relay_batch,
 };
 use postgres::Cluster;
 use uuid::Uuid;
@@ -382,29 +382,6 @@ async fn rights_and_includes() {
     referring.sort();
     expected.sort();
     assert_eq!(referring, expected, "an Organization with several Endpoints gets them all");
-
-    // Tasks are filtered by what they hold.
-    create(&session, &task("requested", "b.test"), START, &[]).await;
-    create(&session, &task("draft", "a.test"), START, &[]).await;
-    let test = |parameter: &str, value: &str, and: Option<(&str, &str)>| TokenTest {
-        parameter: parameter.to_owned(),
-        system: Some(ORGANIZATION_SYSTEM.to_owned()),
-        values: vec![value.to_owned()],
-        and: and.map(|(parameter, value)| (parameter.to_owned(), value.to_owned())),
-    };
-    let requester = test("Task.requester:identifier", "b.test", None);
-    let recipient = test("Task.-recipient:identifier", "a.test", None);
-    let drafts = test("Task.-recipient:identifier", "a.test", Some(("Task.status", "draft")));
-    for (tests, total) in [
-        (vec![requester.clone()], 1),
-        (vec![recipient], 2),
-        (vec![drafts.clone()], 1),
-        (vec![requester, drafts], 2),
-        (vec![], 0),
-    ] {
-        let filter = AccessFilter::AnyOf(tests);
-        assert_eq!(filtered(&session, "Task", "", &filter).await.0, total, "{filter:?}");
-    }
 
     // A Binary is readable as its security context is, and follows it.
     let json = r#"{"resourceType":"Binary","contentType":"text/plain","data":"YQ=="}"#;

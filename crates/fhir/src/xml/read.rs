@@ -33,6 +33,7 @@ pub(crate) fn read_resource(bytes: &[u8], limits: &Limits) -> Result<Resource, P
         max_elements: limits.max_elements,
         max_depth: limits.max_depth,
         position: Position::new(limits),
+        is_fhir: false,
     };
     let root = loop {
         match reader.next()? {
@@ -83,6 +84,8 @@ struct Reader<'a> {
     max_elements: usize,
     max_depth: usize,
     position: Position,
+    /// Whether the last start tag is in FHIR's namespace.
+    is_fhir: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -98,6 +101,10 @@ impl<'a> Reader<'a> {
         self.start = self.offset();
         let (namespace, event) = match self.reader.read_resolved_event() {
             Ok((ResolveResult::Unknown(_), _)) => (false, Event::Eof),
+            Ok((ResolveResult::Bound(namespace), event)) => {
+                self.is_fhir = namespace.as_ref() == super::NAMESPACE;
+                (true, event)
+            }
             Ok((_, event)) => (true, event),
             Err(_) => return Err(self.error("broken XML")),
         };
@@ -208,6 +215,12 @@ impl<'a> Reader<'a> {
         match member.content {
             Content::Primitive(Primitive::Xhtml) => {
                 self.position.leave();
+                // A narrative that forgets its namespace is one in FHIR's, which has no `div`: refused as
+                // the public implementation does.
+                if self.is_fhir {
+                    let path = self.position.path_of(member.name);
+                    return Err(ParseError::InvalidValue { path, expected: "xhtml" });
+                }
                 if let Some(div) = self.narrative(member, start)? {
                     element.set_boxed_value(div);
                 }

@@ -10,9 +10,11 @@ use bpmn_engine::Config;
 use messaging::{
     connect::{Nats, NatsConfig, RequestError},
     engine::{
-        DeliverRequest, Delivered, DeployReply, DeployRequest, EngineStatus, InstanceQuery, InstanceView,
+        CompleteTaskRequest, DeliverRequest, Delivered, DeployReply, DeployRequest, EngineStatus,
+        InstanceQuery, InstanceView,
     },
     job::*,
+    operate::*,
     permissions::User,
     subject,
 };
@@ -61,6 +63,8 @@ pub struct Site {
     worker: Nats,
     operator: Nats,
     pub engines: Vec<JoinHandle<()>>,
+    /// Write-backs answered so far, whoever waited for them.
+    written: std::sync::Mutex<Vec<WriteBackOrder>>,
 }
 
 impl Site {
@@ -94,6 +98,7 @@ impl Site {
             worker: connect(User::Worker).await,
             operator: connect(User::Operator).await,
             engines: Vec::new(),
+            written: std::sync::Mutex::default(),
         };
         for _ in 0..replicas {
             site.add_engine();
@@ -123,7 +128,7 @@ impl Site {
             self.operator.ask(subject::DEPLOY, &request, REQUEST).await
         })
         .await;
-        assert_eq!(reply.definitions.len(), 4, "{}: all models are deployed", self.name);
+        assert_eq!(reply.definitions.len(), 7, "{}: all models are deployed", self.name);
     }
 
     pub async fn try_deliver(&self, request: &DeliverRequest) -> Result<Delivered, RequestError> {
@@ -193,11 +198,13 @@ impl Site {
                 let now = order.status.clone();
                 let taken = self.answer(&job, Outcome::Written { status: now, version: 2 }).await;
                 assert_eq!(taken, Acknowledgement::Accepted);
-                if order.source.reference == reference && order.status == status {
-                    return Some(order);
-                }
+                self.written.lock().unwrap().push(order);
             }
-            None
+            let written = self.written.lock().unwrap();
+            written
+                .iter()
+                .rfind(|order| order.source.reference == reference && order.status == status)
+                .cloned()
         })
         .await
     }
@@ -218,6 +225,38 @@ impl Site {
         until(self.name, &format!("instance {business_key} is {status}"), async || {
             let found = self.instances(Some(business_key)).await;
             found.into_iter().find(|instance| instance.status == status)
+        })
+        .await
+    }
+
+    /// Does something as an operator.
+    pub async fn operate(&self, action: Action) -> Result<(), RequestError> {
+        let operation = Operation { actor: "op".into(), reason: "a test".into(), action };
+        let subject = operation.action.subject();
+        self.operator.ask(subject, &operation, REQUEST).await
+    }
+
+    pub async fn incidents(&self, query: &IncidentQuery) -> Vec<IncidentView> {
+        self.operator.ask(subject::INCIDENTS, query, REQUEST).await.unwrap()
+    }
+
+    /// Asks anything as an operator.
+    pub async fn ask<Q: serde::Serialize, A: serde::de::DeserializeOwned>(
+        &self,
+        subject: &str,
+        request: &Q,
+    ) -> Result<A, RequestError> {
+        self.operator.ask(subject, request, REQUEST).await
+    }
+
+    pub async fn export(&self, instance: &str) -> InstanceExport {
+        let request = ExportRequest { instance: instance.to_owned(), variables: true };
+        self.operator.ask(subject::INSTANCE_EXPORT, &request, REQUEST).await.unwrap()
+    }
+
+    pub async fn complete_task(&self, request: &CompleteTaskRequest) -> Delivered {
+        patient(self.name, "completion", async || {
+            self.router.ask(subject::COMPLETE_TASK, request, REQUEST).await
         })
         .await
     }

@@ -13,7 +13,7 @@ use tokio::{
 
 pub use notices::exchange_notices;
 
-use crate::identity::directory::DirectoryCache;
+use crate::{identity::directory::DirectoryCache, validation::Definitions};
 
 /// Changes that may wait for the WebSockets; beyond it the sockets are dropped, so that their clients
 /// catch up by searching.
@@ -38,6 +38,7 @@ pub struct Changes {
 
 struct Inner {
     directory: Arc<DirectoryCache>,
+    definitions: Arc<Definitions>,
     signals: broadcast::Sender<Signal>,
     outbox: Notify,
     /// Notices of other replicas are heard.
@@ -46,10 +47,10 @@ struct Inner {
 
 impl Changes {
     /// Nobody listens yet.
-    pub fn new(directory: Arc<DirectoryCache>) -> Self {
+    pub fn new(directory: Arc<DirectoryCache>, definitions: Arc<Definitions>) -> Self {
         let (signals, _) = broadcast::channel(CAPACITY);
         let (outbox, hearing) = (Notify::new(), watch::Sender::new(false));
-        Self { inner: Arc::new(Inner { directory, signals, outbox, hearing }) }
+        Self { inner: Arc::new(Inner { directory, definitions, signals, outbox, hearing }) }
     }
 
     /// Resources were written and the transaction is committed: one event per resource version, in the
@@ -58,6 +59,7 @@ impl Changes {
         for event in events {
             // The next request at this replica sees the new allow list at once, others after NOTIFY.
             self.inner.directory.invalidate(&event.resource_type);
+            self.inner.definitions.invalidate(&event.resource_type);
             if messaging_wants(&event) {
                 self.outbox_has_rows();
             }

@@ -105,22 +105,25 @@ pub(super) fn body_format(headers: &HeaderMap, interaction: &Interaction) -> Res
             | Interaction::Update { .. }
             | Interaction::ConditionalUpdate { .. }
             | Interaction::Bundle
+            | Interaction::Validate { .. }
             | Interaction::Snapshot { .. }
     );
     if !takes_body {
         return Ok(BodyFormat::None);
     }
     let Some(sent) = text(headers, &header::CONTENT_TYPE) else {
-        // A GET of a snapshot has no body.
+        // A GET of a snapshot has no body, and a stored resource may be meant.
         return match interaction {
-            Interaction::Snapshot { .. } => Ok(BodyFormat::None),
+            Interaction::Snapshot { .. } | Interaction::Validate { id: Some(_), .. } => Ok(BodyFormat::None),
             _ => Err(StatusCode::UNSUPPORTED_MEDIA_TYPE),
         };
     };
     let media_type = sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match CONTENT.iter().find(|(known, _)| *known == media_type) {
         Some((_, format)) => Ok(BodyFormat::Fhir(*format)),
-        None if interaction.resource_type() == Some("Binary") => Ok(BodyFormat::Raw(sent.to_owned())),
+        None if interaction.resource_type() == Some("Binary") && interaction.name() != "validate" => {
+            Ok(BodyFormat::Raw(sent.to_owned()))
+        }
         None => Err(StatusCode::UNSUPPORTED_MEDIA_TYPE),
     }
 }

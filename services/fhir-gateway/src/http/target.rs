@@ -26,6 +26,8 @@ pub(super) enum Target {
     Version { ty: &'static str, id: String, version: String },
     /// `/T/{id}/$permanent-delete`
     PermanentDelete { ty: &'static str, id: String },
+    /// `/T[/{id}]/$validate`
+    Validate { ty: &'static str, id: Option<String> },
     /// `/StructureDefinition[/{id}]/$snapshot`
     Snapshot { id: Option<String> },
 }
@@ -37,7 +39,7 @@ impl Target {
             Self::Root => "POST",
             Self::Type { .. } => "GET, HEAD, POST, PUT, DELETE, OPTIONS",
             Self::Instance { .. } => "GET, HEAD, PUT, DELETE, OPTIONS",
-            Self::PermanentDelete { .. } => "POST, OPTIONS",
+            Self::PermanentDelete { .. } | Self::Validate { .. } => "POST, OPTIONS",
             Self::Snapshot { .. } => "GET, HEAD, POST, OPTIONS",
             Self::Metadata
             | Self::History
@@ -66,6 +68,7 @@ impl Target {
             Self::InstanceHistory { ty, id } if get => Interaction::HistoryInstance { ty, id },
             Self::Version { ty, id, version } if get => Interaction::Vread { ty, id, version },
             Self::PermanentDelete { ty, id } if post => Interaction::PermanentDelete { ty, id },
+            Self::Validate { ty, id } if post => Interaction::Validate { ty, id },
             Self::Snapshot { id } if get || post => Interaction::Snapshot { id },
             _ => return None,
         })
@@ -98,7 +101,11 @@ fn one_type() -> BoxedFilter<(Target,)> {
         .and(warp::path("$snapshot"))
         .and(warp::path::end())
         .map(|| Target::Snapshot { id: None });
-    all.or(history).unify().or(snapshot).unify().boxed()
+    let validate = resource_type()
+        .and(warp::path("$validate"))
+        .and(warp::path::end())
+        .map(|ty| Target::Validate { ty, id: None });
+    all.or(history).unify().or(snapshot).unify().or(validate).unify().boxed()
 }
 
 fn one_resource() -> BoxedFilter<(Target,)> {
@@ -122,7 +129,12 @@ fn one_resource() -> BoxedFilter<(Target,)> {
         .and(warp::path("$snapshot"))
         .and(warp::path::end())
         .map(|id| Target::Snapshot { id: Some(id) });
-    plain.or(history).unify().or(version).unify().or(permanent).unify().or(snapshot).unify().boxed()
+    let validate = instance()
+        .and(warp::path("$validate"))
+        .and(warp::path::end())
+        .map(|ty, id| Target::Validate { ty, id: Some(id) });
+    let operations = permanent.or(snapshot).unify().or(validate).unify().boxed();
+    plain.or(history).unify().or(version).unify().or(operations).unify().boxed()
 }
 
 /// Everything below the base path. A trailing slash is tolerated everywhere.

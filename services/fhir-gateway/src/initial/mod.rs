@@ -1,5 +1,5 @@
-//! Data a site starts with: the framework's code systems, value sets, naming systems and
-//! Subscriptions (fhir-endpoint contract 6.2 and 6.3), then the site's own bundle (8.3).
+//! Data a site starts with: the framework's definitions, naming systems and Subscriptions
+//! (fhir-endpoint contract 6.2 to 6.4), then the site's own bundle (8.3).
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use access::Identity;
@@ -22,10 +22,7 @@ pub struct Error(pub String);
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Framework {
-    version: String,
     date: String,
-    code_systems: BTreeMap<String, BTreeMap<String, String>>,
-    value_sets: BTreeMap<String, (String, Vec<String>)>,
     naming_systems: BTreeMap<String, bool>,
     subscriptions: Vec<String>,
 }
@@ -85,34 +82,21 @@ fn fill(site: &Site, text: &str) -> String {
     .fold(text.to_owned(), |text, (placeholder, value)| text.replace(placeholder, value))
 }
 
+/// The definitions of the present generation, which other sites may read. Those of the first generation
+/// are only validated against.
+fn stored_definitions() -> impl Iterator<Item = &'static Resource> {
+    let present = format!("{BASE}/");
+    let old = format!("{BASE}/StructureDefinition/task-base");
+    fhir::framework::resources()
+        .iter()
+        .filter(move |found| found.text("url").is_some_and(|url| url.starts_with(&present) && url != old))
+}
+
 fn framework() -> Result<Value, Error> {
     let framework: Framework = serde_json::from_str(FRAMEWORK)
         .map_err(|error| Error(format!("the framework's resources are not readable: {error}")))?;
-    let mut code_systems = framework.code_systems.clone();
-    // Persons hold the roles of their organizations, and one of their own.
-    let mut persons: BTreeMap<String, String> = framework
-        .code_systems
-        .get("organization-role")
-        .into_iter()
-        .flatten()
-        .map(|(code, display)| (format!("{code}_USER"), format!("Person of: {display}")))
-        .collect();
-    persons.insert("DSF_ADMIN".to_owned(), "Administrator of a site".to_owned());
-    code_systems.insert("practitioner-role".to_owned(), persons);
-
     let tag =
         |code: &str| json!({"tag": [{"system": format!("{BASE}/CodeSystem/read-access-tag"), "code": code}]});
-    let metadata = |ty: &str, name: &str| {
-        json!({
-            "resourceType": ty, "meta": tag("ALL"), "url": format!("{BASE}/{ty}/{name}"),
-            "version": framework.version, "name": name.replace('-', "_"), "status": "active",
-            "date": framework.date,
-        })
-    };
-    let with = |mut resource: Value, name: &str, value: Value| {
-        resource[name] = value;
-        resource
-    };
     let mut entries = Vec::new();
     let mut post = |resource: Value, condition: String| {
         entries.push(json!({
@@ -121,24 +105,12 @@ fn framework() -> Result<Value, Error> {
             "resource": resource,
         }));
     };
-    let by_url = |ty: &str, name: &str| format!("url={BASE}/{ty}/{name}&version={}", framework.version);
-    for (name, codes) in &code_systems {
-        let concepts: Vec<Value> =
-            codes.iter().map(|(code, display)| json!({"code": code, "display": display})).collect();
-        let system = with(metadata("CodeSystem", name), "content", json!("complete"));
-        let system = with(with(system, "caseSensitive", json!(true)), "concept", json!(concepts));
-        post(system, by_url("CodeSystem", name));
-    }
-    for (name, (system, codes)) in &framework.value_sets {
-        let mut include =
-            json!({"system": format!("{BASE}/CodeSystem/{system}"), "version": framework.version});
-        if !codes.is_empty() {
-            include["concept"] = codes.iter().map(|code| json!({"code": code})).collect();
-        }
-        post(
-            with(metadata("ValueSet", name), "compose", json!({"include": [include]})),
-            by_url("ValueSet", name),
-        );
+    for definition in stored_definitions() {
+        let canonical = |name: &str| definition.text(name).unwrap_or_default();
+        let condition = format!("url={}&version={}", canonical("url"), canonical("version"));
+        let resource = serde_json::from_slice(&fhir::to_json(definition))
+            .map_err(|error| Error(format!("the framework's definitions are not readable: {error}")))?;
+        post(resource, condition);
     }
     for (name, checked) in &framework.naming_systems {
         let mut unique = json!({"type": "other", "value": format!("http://dsf.dev/sid/{name}")});

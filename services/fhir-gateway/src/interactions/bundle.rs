@@ -81,14 +81,7 @@ async fn batch(site: &Site, request: &Request, bundle: &Resource) -> Result<Stri
     for entry in planned {
         // Each entry sees the allow list as the entries before it have left it.
         site.directory.fresh(&site.store).await?;
-        let unit = Unit {
-            site,
-            directory: site.directory(),
-            identity: &request.identity,
-            session: &session,
-            trace_parent: request.trace_parent.as_deref(),
-            transaction: false,
-        };
+        let unit = Unit::direct(site, request, &session);
         let (index, ty) = (entry.index, entry.action.resource_type());
         let done = async {
             bundle_entry::check_ids(site, &entry)?;
@@ -254,7 +247,7 @@ impl<C: GenericClient> Unit<'_, C> {
         references: &mut HashMap<String, String>,
         transaction: Option<Option<Uuid>>,
     ) -> Result<Done, Failure> {
-        let Planned { full_url, resource, action, if_match, if_none_match, .. } = entry;
+        let Planned { full_url, resource, action, if_match, if_none_match, if_modified_since, .. } = entry;
         let ty = action.resource_type();
         match action {
             Action::Delete { id, .. } => {
@@ -299,7 +292,8 @@ impl<C: GenericClient> Unit<'_, C> {
                 }
             }
             Action::Read { id, version, head, .. } => {
-                self.entry_read(ty, &id, version.as_deref(), head, if_none_match).await
+                let known = (if_none_match, if_modified_since);
+                self.entry_read(ty, &id, version.as_deref(), head, known).await
             }
             Action::Search { query, head, .. } => {
                 let found = self.search(ty, &split_query(&query), prefer.handling).await?;
@@ -315,7 +309,6 @@ impl<C: GenericClient> Unit<'_, C> {
                     }
                     None => bundle_entry::found(&bundle_entry::temporary_url(), &found.json, None, head),
                 };
-                debug_assert!(!json.is_empty(), "{} matches", found.total);
                 Ok(Done::answer(json))
             }
         }
@@ -349,7 +342,7 @@ impl<C: GenericClient> Unit<'_, C> {
         transaction: Option<Option<Uuid>>,
     ) -> Result<Done, Failure> {
         // Inside a bundle validation and logical references come before authorization.
-        self.validate(&resource)?;
+        let notes = self.validate(&mut resource).await?;
         self.resolve_logical(&mut resource).await?;
         let tags = self.authorize_create(&resource).await?;
         let unchecked = self.deferred(ty, &resource, transaction.is_some());
@@ -358,6 +351,7 @@ impl<C: GenericClient> Unit<'_, C> {
         }
         let id = transaction.flatten().unwrap_or_else(Uuid::new_v4);
         let written = self.write(ty, resource, Target::New(id), tags).await?;
+        let written = Written { notes, ..written };
         Ok(self.wrote(written, full_url, unchecked, prefer, references))
     }
 
@@ -385,7 +379,7 @@ impl<C: GenericClient> Unit<'_, C> {
         id: &str,
         version: Option<&str>,
         head: bool,
-        if_none_match: Option<u64>,
+        known: (Option<u64>, Option<i64>),
     ) -> Result<Done, Failure> {
         let id = uuid(id).ok_or(Failure::NotFound)?;
         let current = self.session.read(ty, id).await?.ok_or(Failure::NotFound)?;
@@ -406,7 +400,13 @@ impl<C: GenericClient> Unit<'_, C> {
             }
         };
         self.authorize_read(ty, &stored)?;
-        if if_none_match == Some(stored.version) {
+        let not_modified = match known {
+            (Some(version), _) => version == stored.version,
+            // Whole seconds, as in the header.
+            (None, Some(since)) => stored.last_updated.div_euclid(1000) <= since.div_euclid(1000),
+            (None, None) => false,
+        };
+        if not_modified {
             return Ok(Done::answer(bundle_entry::status(StatusCode::NOT_MODIFIED, None)));
         }
         let url = format!("{}/{ty}/{id}", self.site.base_url);

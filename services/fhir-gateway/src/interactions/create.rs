@@ -19,14 +19,7 @@ use crate::{
 pub(super) async fn direct(site: &Site, request: &Request, ty: &'static str) -> Result<Answer, Failure> {
     let resource = body(site, request, ty)?;
     let session = site.store.session().await?;
-    let unit = Unit {
-        site,
-        directory: site.directory(),
-        identity: &request.identity,
-        session: &session,
-        trace_parent: request.trace_parent.as_deref(),
-        transaction: false,
-    };
+    let unit = Unit::direct(site, request, &session);
     let written = unit.create(ty, resource, request.conditions.if_none_exist.as_deref()).await?;
     site.changes.committed(written.event().into_iter().collect());
     Ok(written.answer(site, request.prefer.returns))
@@ -41,13 +34,14 @@ impl<C: GenericClient> Unit<'_, C> {
         if_none_exist: Option<&str>,
     ) -> Result<Written, Failure> {
         let tags = self.authorize_create(&resource).await?;
-        self.validate(&resource)?;
+        let notes = self.validate(&mut resource).await?;
         if let Some(existing) = self.existing(ty, if_none_exist).await? {
             return Ok(existing);
         }
         self.resolve_logical(&mut resource).await?;
         self.check_literal(&resource).await?;
-        self.write(ty, resource, Target::New(Uuid::new_v4()), tags).await
+        let written = self.write(ty, resource, Target::New(Uuid::new_v4()), tags).await?;
+        Ok(Written { notes, ..written })
     }
 
     /// The one resource an `If-None-Exist` condition matches.
@@ -79,6 +73,7 @@ impl<C: GenericClient> Unit<'_, C> {
                     how: How::Existed,
                     content: bytes::Bytes::new(),
                     resource_status: None,
+                    notes: Vec::new(),
                 }))
             }
             _ => Err(Failure::MultipleMatches),

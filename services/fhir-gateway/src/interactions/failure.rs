@@ -16,6 +16,8 @@ pub(crate) enum Failure {
     Unparsable,
     /// A reference cannot be resolved, or a profile is not met.
     Invalid(String),
+    /// The validation found errors.
+    NotValid(fhir::validation::Report),
     /// A unique key is taken.
     Duplicate,
     /// The request contradicts itself or cannot be understood.
@@ -64,9 +66,11 @@ impl Failure {
     /// Status of the answer.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Forbidden(_) | Self::Unparsable | Self::Invalid(_) | Self::Duplicate => {
-                StatusCode::FORBIDDEN
-            }
+            Self::Forbidden(_)
+            | Self::Unparsable
+            | Self::Invalid(_)
+            | Self::NotValid(_)
+            | Self::Duplicate => StatusCode::FORBIDDEN,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotFound | Self::NotFoundOutcome(_) => StatusCode::NOT_FOUND,
@@ -109,6 +113,8 @@ impl Failure {
             }
             Self::Database(_) => ("exception", "Error while accessing DB".to_owned()),
             Self::Internal(what) => ("exception", (*what).to_owned()),
+            // All messages, also warnings (validation contract 1).
+            Self::NotValid(report) => return Some(report.outcome()),
             Self::UnsupportedMediaType | Self::NotFound => return None,
         };
         Some(fhir::outcome::one(Severity::Error, code, &text))

@@ -4,14 +4,21 @@
 //! in one place. [`unit`] holds the steps that direct requests and bundle entries share.
 mod bundle;
 mod bundle_entry;
+mod capabilities;
 mod create;
 mod delete;
 mod failure;
+mod history;
+mod parameters;
+mod permanent_delete;
 mod read;
 mod references;
+mod result_bundle;
 mod search;
+mod snapshot;
 mod unit;
 mod update;
+mod validate;
 mod written;
 
 use std::sync::Arc;
@@ -24,6 +31,7 @@ use crate::{
 };
 
 pub(crate) use bundle::execute_transaction;
+pub use capabilities::CapabilitiesCache;
 pub(crate) use failure::Failure;
 
 /// Carries out one request. Never fails: every outcome is an answer.
@@ -38,16 +46,13 @@ pub async fn handle(site: &Arc<Site>, request: Request) -> Answer {
         Interaction::ConditionalDelete { ty } => delete::conditional(site, &request, ty).await,
         Interaction::Search { ty } => search::direct(site, &request, ty).await,
         Interaction::Bundle => bundle::direct(site, &request).await,
-        Interaction::PermanentDelete { .. }
-        | Interaction::HistorySystem
-        | Interaction::HistoryType { .. }
-        | Interaction::HistoryInstance { .. }
-        | Interaction::Capabilities
-        | Interaction::Snapshot { .. } => Ok(Answer::error(
-            StatusCode::NOT_IMPLEMENTED,
-            "not-supported",
-            &format!("{} is not offered by this version", request.interaction.name()),
-        )),
+        Interaction::Validate { ty, id } => validate::operation(site, &request, ty, id.as_deref()).await,
+        Interaction::Snapshot { id } => snapshot::operation(site, &request, id.as_deref()).await,
+        Interaction::PermanentDelete { ty, id } => permanent_delete::direct(site, &request, ty, id).await,
+        Interaction::HistorySystem => history::system(site, &request).await,
+        Interaction::HistoryType { ty } => history::of_type(site, &request, ty).await,
+        Interaction::HistoryInstance { ty, id } => history::of_instance(site, &request, ty, id).await,
+        Interaction::Capabilities => capabilities::direct(site).await,
     };
     result.unwrap_or_else(|failure| {
         failure.answer(site, request.interaction.resource_type().unwrap_or("Bundle"))
@@ -56,15 +61,20 @@ pub async fn handle(site: &Arc<Site>, request: Request) -> Answer {
 
 /// The resource in the body of a request.
 fn body(site: &Site, request: &Request, expected: &str) -> Result<fhir::Resource, Failure> {
+    let resource = any_body(site, request)?;
+    if resource.resource_type() != expected {
+        return Err(Failure::Unparsable);
+    }
+    Ok(resource)
+}
+
+/// The resource in the body of a request, of whatever type.
+fn any_body(site: &Site, request: &Request) -> Result<fhir::Resource, Failure> {
     let format = match &request.body_format {
         BodyFormat::Fhir(format) => *format,
         BodyFormat::None => return Err(Failure::Unparsable),
         BodyFormat::Raw(_) => return Err(Failure::UnsupportedMediaType),
     };
     let limits = fhir::Limits { max_bytes: site.limits.max_body, ..fhir::Limits::default() };
-    let resource = fhir::parse_with(&request.body, format, &limits).map_err(|_| Failure::Unparsable)?;
-    if resource.resource_type() != expected {
-        return Err(Failure::Unparsable);
-    }
-    Ok(resource)
+    fhir::parse_with(&request.body, format, &limits).map_err(|_| Failure::Unparsable)
 }

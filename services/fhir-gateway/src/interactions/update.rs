@@ -26,14 +26,7 @@ pub(super) async fn direct(
     let resource = body(site, request, ty)?;
     let id = uuid(id).ok_or(Failure::UpdateAsCreate)?;
     let session = site.store.session().await?;
-    let unit = Unit {
-        site,
-        directory: site.directory(),
-        identity: &request.identity,
-        session: &session,
-        trace_parent: request.trace_parent.as_deref(),
-        transaction: false,
-    };
+    let unit = Unit::direct(site, request, &session);
     let written = unit.update(ty, id, resource, request.conditions.if_match, true).await?;
     finish(site, request, &written)
 }
@@ -42,14 +35,7 @@ pub(super) async fn direct(
 pub(super) async fn conditional(site: &Site, request: &Request, ty: &'static str) -> Result<Answer, Failure> {
     let mut resource = body(site, request, ty)?;
     let session = site.store.session().await?;
-    let unit = Unit {
-        site,
-        directory: site.directory(),
-        identity: &request.identity,
-        session: &session,
-        trace_parent: request.trace_parent.as_deref(),
-        transaction: false,
-    };
+    let unit = Unit::direct(site, request, &session);
     let written = match unit.condition_target(ty, &request.query_text, resource.id()).await? {
         Some(id) => {
             resource.set_id(&id.to_string());
@@ -115,9 +101,7 @@ impl<C: GenericClient> Unit<'_, C> {
             }
             _ => self.authorize_update(&old, &resource).await?,
         };
-        if !failing_task {
-            self.validate(&resource)?;
-        }
+        let notes = if failing_task { Vec::new() } else { self.validate(&mut resource).await? };
         match resource.id() {
             Some(own) if own == id.to_string() => {}
             _ => {
@@ -145,7 +129,7 @@ impl<C: GenericClient> Unit<'_, C> {
             Err(Failure::VersionConflict { .. }) => {
                 Err(Failure::VersionConflict { expected: if_match, latest: latest + 1 })
             }
-            other => other,
+            other => other.map(|written| Written { notes, ..written }),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a write left behind, and the answers to it.
 use bytes::Bytes;
-use fhir::outcome::Severity;
+use fhir::outcome::{Issue, Severity};
 use http::StatusCode;
 use messaging::event::ResourceEvent;
 use time::OffsetDateTime;
@@ -28,6 +28,8 @@ pub(crate) struct Written {
     pub(crate) content: Bytes,
     /// `status` of the version.
     pub(crate) resource_status: Option<String>,
+    /// Warnings and remarks of the validation.
+    pub(crate) notes: Vec<Issue>,
 }
 
 /// How a version came to be.
@@ -74,7 +76,8 @@ impl Written {
             }
             How::Existed => ("duplicate", "Resource already exists".to_owned()),
         };
-        fhir::outcome::one(Severity::Information, code, &text)
+        let issue = Issue::new(Severity::Information, code, &text);
+        fhir::outcome::many(std::iter::once(&issue).chain(&self.notes))
     }
 
     /// The answer to a direct request.

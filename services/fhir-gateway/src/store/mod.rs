@@ -2,26 +2,33 @@
 //!
 //! Invariants: knows no HTTP and decides nothing about rights; a version, its index values, its keys
 //! and its events are written by one statement, so that none is ever without the others.
+mod capabilities;
+mod history;
 mod outbox;
 mod read;
 mod search;
 mod statistics;
 mod write;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use database::{Migration, Pool};
 use deadpool_postgres::GenericClient;
 use fhir::search::IndexValue;
 use uuid::Uuid;
 
+pub use capabilities::Profile;
+pub use history::Past;
 pub use outbox::{OutboxRow, relay_batch};
-pub use search::{AccessFilter, Page, TokenTest};
+pub use search::{AccessFilter, Page};
 pub use statistics::keep_fresh;
+pub use write::Erased;
 
 /// Steps of the schema.
 pub const MIGRATIONS: &[Migration] =
     &[Migration { version: 1, name: "resources", sql: include_str!("../../migrations/1-resources.sql") }];
 
-/// Channel on which writers of [`WATCHED`] types notify; the payload is the type.
+/// Channel on which writers of [`WATCHED`] types and of definitions notify; the payload is the type.
 pub const CHANGED: &str = "dsf_changed";
 /// Types that caches of all replicas are built from.
 pub const WATCHED: [&str; 7] = [
@@ -127,7 +134,7 @@ impl Store {
 
     /// A session outside of a transaction: every write commits by itself.
     pub async fn session(&self) -> Result<Session<database::Connection>, database::Error> {
-        Ok(Session { client: self.pool.get().await? })
+        Ok(Session::of(self.pool.get().await?))
     }
 }
 
@@ -142,12 +149,14 @@ impl Session<database::Transaction<'_>> {
 /// Reads and writes, inside or outside of a transaction.
 pub struct Session<C> {
     client: C,
+    /// A definition was written or deleted: profiles may say something else from now on.
+    definitions: AtomicBool,
 }
 
 impl Session<database::Connection> {
     /// Begins a transaction; it is rolled back unless it is committed.
     pub async fn begin(&mut self) -> Result<Session<database::Transaction<'_>>, database::Error> {
-        Ok(Session { client: self.client.transaction().await? })
+        Ok(Session::of(self.client.transaction().await?))
     }
 }
 
@@ -155,6 +164,24 @@ impl Session<database::Transaction<'_>> {
     /// Commits.
     pub async fn commit(self) -> Result<(), database::Error> {
         Ok(self.client.commit().await?)
+    }
+}
+
+impl<C> Session<C> {
+    fn of(client: C) -> Self {
+        Self { client, definitions: AtomicBool::new(false) }
+    }
+
+    /// Whether this session has written or deleted a definition.
+    pub fn has_written_definitions(&self) -> bool {
+        self.definitions.load(Ordering::Relaxed)
+    }
+
+    /// A resource of this type is written or deleted by this session.
+    fn writes(&self, resource_type: &str) {
+        if fhir::validation::DEFINITION_TYPES.contains(&resource_type) {
+            self.definitions.store(true, Ordering::Relaxed);
+        }
     }
 }
 

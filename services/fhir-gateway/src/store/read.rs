@@ -56,6 +56,17 @@ impl<C: GenericClient> Session<C> {
         Ok(self.rows(&statement, &[&resource_type]).await?.iter().map(stored).collect())
     }
 
+    /// Type, id and version of all current resources of some types, for caches.
+    pub async fn current_versions(
+        &self,
+        resource_types: &[&str],
+    ) -> Result<Vec<(String, Uuid, u64)>, database::Error> {
+        let statement = "SELECT type, id, version FROM resource \
+             WHERE type = ANY($1) AND current AND deleted IS NULL";
+        let rows = self.rows(statement, &[&resource_types]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get::<_, i64>(2).unsigned_abs())).collect())
+    }
+
     /// Current resources of a type by their ids; those that do not exist are left out.
     pub async fn several(&self, resource_type: &str, ids: &[Uuid]) -> Result<Vec<Stored>, database::Error> {
         let statement = format!(

@@ -101,13 +101,16 @@ const DELETE: &str = "WITH written AS (
 
 /// Type to notify caches about, if they are built from it.
 fn watched(resource_type: &str) -> Option<&str> {
-    WATCHED.contains(&resource_type).then_some(resource_type)
+    let watched =
+        WATCHED.contains(&resource_type) || fhir::validation::DEFINITION_TYPES.contains(&resource_type);
+    watched.then_some(resource_type)
 }
 
 impl<C: GenericClient> Session<C> {
     /// Writes a version.
     pub async fn write(&self, new: &NewVersion) -> Result<(), WriteError> {
         debug_assert_eq!(CHANGED, "dsf_changed", "the statements name the channel");
+        self.writes(new.resource_type);
         let statement = if new.version == 1 { format!("{CREATE}{REST}") } else { format!("{UPDATE}{REST}") };
         let columns = IndexColumns::of(new);
         let keys =
@@ -159,8 +162,34 @@ impl<C: GenericClient> Session<C> {
 
     /// Marks a resource as deleted. False when it does not exist or is deleted already.
     pub async fn delete(&self, resource_type: &'static str, id: Uuid, now: i64) -> Result<bool, Error> {
+        self.writes(resource_type);
         let rows = self.rows(DELETE, &[&resource_type, &id, &now, &watched(resource_type)]).await?;
         Ok(rows.first().map(|row| row.get::<_, i64>("written")) == Some(1))
+    }
+}
+
+/// What became of a permanent delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Erased {
+    /// All versions are gone.
+    All,
+    /// The resource is not marked as deleted.
+    NotDeleted,
+}
+
+const ERASE: &str = "WITH erased AS (
+    DELETE FROM resource WHERE id = $1 AND type = $2
+      AND EXISTS (SELECT FROM resource r WHERE r.id = $1 AND r.type = $2 AND r.current AND r.deleted IS NOT NULL) RETURNING 1)
+  , pieces AS (DELETE FROM binary_chunk WHERE id = $1 AND EXISTS (SELECT FROM erased) RETURNING 1)
+  SELECT count(*) AS erased FROM erased";
+
+impl<C: GenericClient> Session<C> {
+    /// Removes all versions of a resource that is marked as deleted; its index values and keys went
+    /// when it was marked.
+    pub async fn erase(&self, resource_type: &'static str, id: Uuid) -> Result<Erased, Error> {
+        let rows = self.rows(ERASE, &[&id, &resource_type]).await?;
+        let erased = rows.first().map_or(0, |row| row.get::<_, i64>("erased"));
+        Ok(if erased > 0 { Erased::All } else { Erased::NotDeleted })
     }
 }
 

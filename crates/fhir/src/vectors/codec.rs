@@ -1,7 +1,6 @@
-//! Runs the codec over a folder of conversion vectors (see `shared/vectors/codec/README.md`).
+//! Conversion vectors (see `shared/vectors/codec/README.md`).
 //!
-//! This module reads files, which nothing else in the crate does: tests and `dsf vectors codec`
-//! share it. A case passes if reading its input and writing it gives the expected JSON and XML, and
+//! A case passes if reading its input and writing it gives the expected JSON and XML, and
 //! reading either expectation gives the other one. Where a vector names a quirk of its producer, the
 //! comparison leaves out what the producer loses (ids of primitives in JSON, line feeds in XML
 //! attributes, comments) and the expectations are not converted into one another. In every case a

@@ -1,0 +1,156 @@
+//! The matcher of HiGHmed 0.9 (record-linkage.md 6). Where the original resolves equal scores by the
+//! identity of objects, the group that was founded first wins.
+
+use super::prepared::Prepared;
+use super::{Group, MatchError, Record};
+use crate::dice::{Kernel, dice};
+use crate::filters::FilterSet;
+
+/// How a record is scored against a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// By the record that joined first.
+    First,
+    /// By the record that joined last.
+    Last,
+    /// By the most similar record.
+    Max,
+    /// By the least similar record. What both processes use.
+    Min,
+    /// By the mean.
+    Average,
+    /// By the median; for an even number by the mean of the two in the middle.
+    Median,
+    /// Always 0: no record joins any other.
+    None,
+}
+
+impl Strategy {
+    fn score(self, scores: &mut [f64]) -> f64 {
+        match self {
+            Strategy::First => scores.first().copied(),
+            Strategy::Last => scores.last().copied(),
+            // Not f64::max and min, which leave NaN out.
+            Strategy::Max => scores.iter().copied().reduce(|a, b| if a >= b || a.is_nan() { a } else { b }),
+            Strategy::Min => scores.iter().copied().reduce(|a, b| if a <= b || a.is_nan() { a } else { b }),
+            Strategy::Average => (!scores.is_empty()).then(|| compensated_sum(scores) / scores.len() as f64),
+            Strategy::Median => {
+                scores.sort_by(f64::total_cmp);
+                let middle = scores.len() / 2;
+                match scores.len() % 2 {
+                    0 => middle.checked_sub(1).map(|lower| (scores[lower] + scores[middle]) / 2.0),
+                    _ => scores.get(middle).copied(),
+                }
+            }
+            Strategy::None => Some(0.0),
+        }
+        .unwrap_or(0.0)
+    }
+}
+
+/// The sum as the mean of a Java stream adds up, so that scores at the threshold fall to the same side.
+fn compensated_sum(scores: &[f64]) -> f64 {
+    let (mut sum, mut compensation) = (0.0, 0.0);
+    for score in scores {
+        let corrected = score - compensation;
+        let larger: f64 = sum + corrected;
+        compensation = (larger - sum) - corrected;
+        sum = larger;
+    }
+    sum - compensation
+}
+
+/// Groups of records, with those that have been seen laid out for comparison.
+struct Groups {
+    kernel: Kernel,
+    strategy: Strategy,
+    threshold: f64,
+    seen: Prepared,
+    /// Who each seen record is.
+    records: Vec<Record>,
+    /// Places of the members among those seen.
+    groups: Vec<Vec<usize>>,
+    /// Groups that the next record may join.
+    visible: usize,
+    /// Common bits of the record at hand with those seen.
+    common: Vec<u32>,
+}
+
+impl Groups {
+    fn new(stride_of: &FilterSet, strategy: Strategy, threshold: f64) -> Groups {
+        Groups {
+            kernel: Kernel::detect(),
+            strategy,
+            threshold,
+            seen: Prepared::new(stride_of, std::iter::empty()),
+            records: Vec::new(),
+            groups: Vec::new(),
+            visible: 0,
+            common: Vec::new(),
+        }
+    }
+
+    fn finish(self) -> Vec<Group> {
+        let member = |place: &usize| self.records[*place];
+        self.groups.iter().map(|group| group.iter().map(member).collect()).collect()
+    }
+
+    fn add(&mut self, record: Record, filter: &[u64]) {
+        let place = self.seen.counts.len();
+        self.records.push(record);
+        self.seen.push(filter);
+        let count = self.seen.counts[place];
+        self.common.resize(place, 0);
+        if self.visible > 0 && self.strategy != Strategy::None {
+            self.kernel.common(self.seen.get(place), self.seen.slice(0..place), &mut self.common);
+        }
+        let mut best: Option<(f64, usize)> = None;
+        let mut scores = Vec::new();
+        for (index, group) in self.groups[..self.visible].iter().enumerate() {
+            scores.clear();
+            scores
+                .extend(group.iter().map(|other| dice(self.common[*other], count, self.seen.counts[*other])));
+            let score = self.strategy.score(&mut scores);
+            if score >= self.threshold && best.is_none_or(|(highest, _)| score > highest) {
+                best = Some((score, index));
+            }
+        }
+        match best {
+            Some((_, index)) => self.groups[index].push(place),
+            None => self.groups.push(vec![place]),
+        }
+    }
+}
+
+/// Matches the records of several sites: the largest set founds a group per record, the others follow in
+/// the order of input. Groups founded by a set can be joined by the sets after it. `threshold` is
+/// inclusive.
+///
+/// # Errors
+/// When the sets were made in different ways.
+pub fn compatible(sets: &[FilterSet], strategy: Strategy, threshold: f64) -> Result<Vec<Group>, MatchError> {
+    FilterSet::check(sets)?;
+    // The first of the largest.
+    let Some(largest) = (0..sets.len()).rev().max_by_key(|site| sets[*site].len()) else {
+        return Ok(Vec::new());
+    };
+    let mut groups = Groups::new(&sets[largest], strategy, threshold);
+    for site in [largest].into_iter().chain((0..sets.len()).filter(|site| *site != largest)) {
+        groups.visible = groups.groups.len();
+        for (index, filter) in sets[site].iter().enumerate() {
+            groups.add(Record { site, index }, filter);
+        }
+    }
+    Ok(groups.finish())
+}
+
+/// Matches the records of one site among each other, in their order; new groups can be joined at once.
+#[must_use]
+pub fn compatible_single(set: &FilterSet, strategy: Strategy, threshold: f64) -> Vec<Group> {
+    let mut groups = Groups::new(set, strategy, threshold);
+    for (index, filter) in set.iter().enumerate() {
+        groups.visible = groups.groups.len();
+        groups.add(Record { site: 0, index }, filter);
+    }
+    groups.finish()
+}

@@ -1,0 +1,25 @@
+//! The FHIR interactions against real PostgreSQL and NATS servers, over mutual TLS, as the callers of
+//! fhir-endpoint contract 13.1: one module per interaction.
+#[path = "gateway/client.rs"]
+#[allow(dead_code)]
+mod client;
+#[path = "gateway/world.rs"]
+#[allow(dead_code)]
+mod world;
+
+#[path = "interactions/bundle.rs"]
+mod bundle;
+#[path = "interactions/delete.rs"]
+mod delete;
+#[path = "interactions/history.rs"]
+mod history;
+#[path = "interactions/metadata.rs"]
+mod metadata;
+#[path = "interactions/read.rs"]
+mod read;
+#[path = "interactions/search.rs"]
+mod search;
+#[path = "interactions/site.rs"]
+mod site;
+#[path = "interactions/write.rs"]
+mod write;
