@@ -5,6 +5,7 @@
 //! [`Stand`] value.
 #![forbid(unsafe_code)]
 
+pub mod collector;
 pub mod curl;
 pub mod deploy;
 mod description;
@@ -26,6 +27,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+pub use collector::Collector;
 pub use curl::Curl;
 pub use description::{Description, NatsDescription, SiteDescription};
 pub use environment::Service;

@@ -95,7 +95,8 @@ pub struct Site {
     folder: PathBuf,
     surroundings: Surroundings,
     processes: BTreeMap<(Service, usize), ServiceProcess>,
-    _port: ports::Reserved,
+    /// Keeps others from the port; `None` once it was given up.
+    port: Option<ports::Reserved>,
 }
 
 impl Site {
@@ -119,7 +120,7 @@ impl Site {
             folder: plan.folder,
             surroundings,
             processes: BTreeMap::new(),
-            _port: plan.port,
+            port: Some(plan.port),
         })
     }
 
@@ -153,13 +154,30 @@ impl Site {
         if ready.exists() {
             std::fs::remove_file(&ready)?;
         }
+        let variables = self.surroundings.variables(service, &ready);
+        self.spawn_as(service, replica, &[], variables)
+    }
+
+    /// Starts one replica with arguments and an environment of the caller's, and nothing else.
+    pub fn spawn_as(
+        &mut self,
+        service: Service,
+        replica: usize,
+        arguments: &[String],
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<()> {
         let mut command = Command::new(program(service)?);
-        command.env_clear().envs(self.surroundings.variables(service, &ready));
+        command.args(arguments).env_clear().envs(variables);
         let log = self.logs().join(format!("{}-{replica}.log", service.name()));
         let name = format!("{} {}", self.name, service.name());
         let process = ServiceProcess::spawn(&name, &mut command, &log)?;
         self.processes.insert((service, replica), process);
         Ok(())
+    }
+
+    /// Gives up the reservation of the endpoint's port, for a gateway that does not share its port.
+    pub fn release_port(&mut self) {
+        self.port = None;
     }
 
     /// Waits until a replica says that it is ready.

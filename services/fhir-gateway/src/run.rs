@@ -132,6 +132,7 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
     background.push(tokio::spawn(dispatch(sockets.clone(), site.changes.signals(), stop.clone())));
     background.push(tokio::spawn(follow_nats(config.clone(), Arc::clone(&site), stop.clone())));
     background.push(tokio::spawn(report(site.store.clone())));
+    background.push(tokio::spawn(store::keep_fresh(site.store.clone())));
     background.push(tokio::spawn(follow_files(config.reload_interval.get(), Arc::clone(&tls))));
 
     site.changes.heard(NATS_START_WAIT).await;

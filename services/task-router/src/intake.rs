@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Longest wait for the engine's commit. Shorter than the stream's acknowledgement wait.
-const DELIVER_TIMEOUT: Duration = Duration::from_secs(10);
+const DELIVER_TIMEOUT: Duration = Duration::from_secs(8);
 /// When an event comes again after an outage of our own parts.
 const LATER: Duration = Duration::from_secs(1);
 /// When an event of a newer writer comes again: a rolling upgrade takes minutes.

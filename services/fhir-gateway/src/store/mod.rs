@@ -7,6 +7,7 @@ mod history;
 mod outbox;
 mod read;
 mod search;
+mod statistics;
 mod write;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,7 @@ pub use capabilities::Profile;
 pub use history::Past;
 pub use outbox::{OutboxRow, relay_batch};
 pub use search::{AccessFilter, Page};
+pub use statistics::keep_fresh;
 pub use write::Erased;
 
 /// Steps of the schema.
