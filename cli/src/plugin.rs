@@ -99,7 +99,8 @@ async fn deploy_all(folder: &std::path::Path, identity: Identity, target: Target
     Ok(ExitCode::SUCCESS)
 }
 
-async fn operators(target: Target) -> Result<Vec<(String, Nats)>> {
+/// Operators' connections to the sites that the target names, by name.
+pub(crate) async fn operators(target: Target) -> Result<Vec<(String, Nats)>> {
     if let Some(url) = target.nats {
         let password = target
             .password_file

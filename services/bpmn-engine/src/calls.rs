@@ -67,7 +67,7 @@ impl Unit<'_> {
                            and ($4::text is null or exists (
                                select from definition c where c.hash = $4 and c.plugin = d.plugin
                                and c.plugin_version = d.plugin_version))) f
-                     where $3 = 0 or f.place = $3 order by f.seq desc limit 1",
+                     where $3::bigint = 0 or f.place = $3::bigint order by f.seq desc limit 1",
                 )
                 .await?;
             if let Some(row) = db.query_opt(&statement, &[&key, &tag, &place, &plugin_of]).await? {

@@ -59,6 +59,7 @@ impl Servers {
 pub struct Site {
     pub name: &'static str,
     config: Config,
+    login: (String, String, String),
     router: Nats,
     worker: Nats,
     operator: Nats,
@@ -91,9 +92,11 @@ impl Site {
         let environment = settings.map(|(key, value)| (format!("{}_{key}", bpmn_engine::PREFIX), value));
         let mut config: Config = config::load_from(bpmn_engine::PREFIX, None, environment).unwrap();
         change(&mut config);
+        let (user, password) = nats.credentials(name, User::Worker);
         let mut site = Self {
             name,
             config,
+            login: (nats.url(), user, password),
             router: connect(User::Router).await,
             worker: connect(User::Worker).await,
             operator: connect(User::Operator).await,
@@ -112,6 +115,27 @@ impl Site {
         self.engines.push(tokio::spawn(async move {
             bpmn_engine::run(config, std::future::pending()).await.unwrap();
         }));
+    }
+
+    /// Ends every engine at once, in the middle of whatever it does, and starts another one.
+    pub fn crash(&mut self) {
+        for engine in self.engines.drain(..) {
+            engine.abort();
+        }
+        self.add_engine();
+    }
+
+    /// Starts the example worker of the documentation for one job type.
+    pub fn example_worker(&self, kind: &str) -> std::process::Child {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/worker.py");
+        let (url, user, password) = &self.login;
+        std::process::Command::new("python3")
+            .args([script, kind])
+            .env("NATS_URL", url)
+            .env("NATS_USER", user)
+            .env("NATS_PASSWORD", password)
+            .spawn()
+            .expect("python3 runs the example worker")
     }
 
     async fn deploy(&self) {
