@@ -8,6 +8,7 @@ use crate::{
         directory::{Directory, DirectoryCache},
     },
     interactions::CapabilitiesCache,
+    partners::Partners,
     store::Store,
 };
 
@@ -59,6 +60,8 @@ pub struct Site {
     pub changes: Changes,
     /// Snapshots of the allow list.
     pub directory: Arc<DirectoryCache>,
+    /// Other sites, to be asked whether what is referred to exists there.
+    pub partners: Partners,
     /// The answer of `/metadata`.
     pub capabilities: CapabilitiesCache,
 }

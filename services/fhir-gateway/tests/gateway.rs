@@ -1,5 +1,7 @@
 //! The gateway as clients see it, against real PostgreSQL and NATS servers: TLS, identity, negotiation,
 //! limits, WebSockets, replicas, outages.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
+
 #[path = "gateway/client.rs"]
 mod client;
 #[path = "gateway/world.rs"]

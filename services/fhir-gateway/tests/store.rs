@@ -1,4 +1,6 @@
 //! The store against a real PostgreSQL: versions, races, searches, rights, includes, outbox.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
+
 mod postgres;
 
 use fhir::{
