@@ -367,6 +367,12 @@ async fn rights_and_includes() {
         assert_eq!((page.0, page.1.len() as u64), (total, total.min(1)), "{filter:?}");
     }
 
+    // `:identifier` also looks at the resource a literal reference points to.
+    let by_organization = "organization:identifier=http://dsf.dev/sid/organization-identifier|a.test";
+    assert_eq!(search(&session, "Endpoint", by_organization).await.0, 3);
+    assert_eq!(search(&session, "Endpoint", "organization:identifier=c.test").await, (1, vec![orphan]));
+    assert_eq!(search(&session, "Endpoint", "organization:identifier=http://other|c.test").await.0, 0);
+
     // Includes obey the caller's rights and repeat nothing.
     let include = search_of("Endpoint").unwrap().includes[0];
     let ids = [first, second, secret, orphan];

@@ -245,11 +245,10 @@ fn condition(statement: &mut Statement, criterion: &Criterion) -> String {
             date(statement, *comparison, "r.last_updated", "r.last_updated", *low, *high)
         }
         (test, _) => {
-            let key = match criterion.modifier {
-                Modifier::Identifier => format!("{key}{IDENTIFIER}"),
-                _ => key.to_owned(),
-            };
-            let key = statement.bind(key);
+            if criterion.modifier == Modifier::Identifier {
+                return referenced_identifier(statement, criterion.parameter, test);
+            }
+            let key = statement.bind(key.to_owned());
             let value = value(statement, test, criterion.modifier);
             // `r.id IN` rather than EXISTS: the planner may start from the few rows that match.
             let negation = if criterion.modifier == Modifier::Not { "NOT " } else { "" };
@@ -258,6 +257,24 @@ fn condition(statement: &mut Statement, criterion: &Criterion) -> String {
             )
         }
     }
+}
+
+/// `:identifier` of a reference: the one it carries itself, or one of the resource it points to. Allow
+/// lists name affiliations by the identifiers of their organizations, which they point to by id
+/// (contract 8.4).
+fn referenced_identifier(statement: &mut Statement, parameter: &Parameter, test: &Test) -> String {
+    let value = value(statement, test, Modifier::Identifier);
+    let own = statement.bind(format!("{}{IDENTIFIER}", parameter.key));
+    let key = statement.bind(parameter.key.to_owned());
+    let targets: Vec<String> =
+        parameter.targets.iter().map(|target| format!("{target}.identifier")).collect();
+    let targets = statement.bind(targets);
+    format!(
+        "(r.id IN (SELECT s.id FROM search_value s WHERE s.parameter = {own} AND {value}) OR r.id IN \
+         (SELECT p.id FROM search_value p WHERE p.parameter = {key} AND p.value IN \
+         (SELECT split_part(s.parameter, '.', 1) || '/' || s.id::text FROM search_value s \
+         WHERE s.parameter = ANY({targets}) AND {value})))"
+    )
 }
 
 fn value(statement: &mut Statement, test: &Test, modifier: Modifier) -> String {
