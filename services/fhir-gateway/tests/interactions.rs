@@ -13,6 +13,8 @@ mod world;
 mod bundle;
 #[path = "interactions/delete.rs"]
 mod delete;
+#[path = "interactions/generations.rs"]
+mod generations;
 #[path = "interactions/history.rs"]
 mod history;
 #[path = "interactions/metadata.rs"]
