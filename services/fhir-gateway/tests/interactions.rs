@@ -17,6 +17,8 @@ mod delete;
 mod generations;
 #[path = "interactions/history.rs"]
 mod history;
+#[path = "interactions/java_client.rs"]
+mod java_client;
 #[path = "interactions/metadata.rs"]
 mod metadata;
 #[path = "interactions/read.rs"]
