@@ -3,9 +3,9 @@
 
 mod bench;
 mod demo;
-mod nats;
 mod incident;
 mod instance;
+mod nats;
 mod operate;
 mod plugin;
 mod progress;

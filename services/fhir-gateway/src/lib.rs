@@ -13,6 +13,7 @@ pub mod identity;
 pub mod initial;
 pub mod interactions;
 pub mod listener;
+pub mod partners;
 pub mod relay;
 mod report;
 mod run;

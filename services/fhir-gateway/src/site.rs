@@ -8,6 +8,7 @@ use crate::{
         directory::{Directory, DirectoryCache},
     },
     interactions::CapabilitiesCache,
+    partners::Partners,
     store::Store,
     validation::Definitions,
 };
@@ -62,6 +63,8 @@ pub struct Site {
     pub directory: Arc<DirectoryCache>,
     /// Profiles, code systems and value sets that resources are validated against.
     pub definitions: Arc<Definitions>,
+    /// Other sites, to be asked whether what is referred to exists there.
+    pub partners: Partners,
     /// The answer of `/metadata`.
     pub capabilities: CapabilitiesCache,
 }

@@ -1,5 +1,6 @@
 //! The store against a real PostgreSQL: versions, races, searches, rights, includes, outbox.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
+
 mod postgres;
 
 use fhir::{
@@ -365,6 +366,12 @@ async fn rights_and_includes() {
         let page = filtered(&session, "Endpoint", "status=active&_count=1", filter).await;
         assert_eq!((page.0, page.1.len() as u64), (total, total.min(1)), "{filter:?}");
     }
+
+    // `:identifier` also looks at the resource a literal reference points to.
+    let by_organization = "organization:identifier=http://dsf.dev/sid/organization-identifier|a.test";
+    assert_eq!(search(&session, "Endpoint", by_organization).await.0, 3);
+    assert_eq!(search(&session, "Endpoint", "organization:identifier=c.test").await, (1, vec![orphan]));
+    assert_eq!(search(&session, "Endpoint", "organization:identifier=http://other|c.test").await.0, 0);
 
     // Includes obey the caller's rights and repeat nothing.
     let include = search_of("Endpoint").unwrap().includes[0];

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     failure::Failure,
-    references,
+    references::{self, Verified},
     written::{How, Written},
 };
 use crate::{
@@ -38,6 +38,8 @@ pub(crate) struct Unit<'a, C> {
     pub(crate) trace_parent: Option<&'a str>,
     /// The session is a transaction: what it has written is not in the directory yet.
     pub(crate) transaction: bool,
+    /// References to other sites that were found there.
+    pub(crate) verified: Verified,
 }
 
 /// Which version is written.
@@ -58,6 +60,7 @@ impl<'a, C: GenericClient> Unit<'a, C> {
             session,
             trace_parent: request.trace_parent.as_deref(),
             transaction: false,
+            verified: Verified::default(),
         }
     }
 
