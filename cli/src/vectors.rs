@@ -39,7 +39,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (passed, failed) = match arguments.kind {
         Kind::Codec => fhir::vectors::run_codec(&arguments.folder, &mut report),
         Kind::Bpmn => bpmn::vectors::run(&arguments.folder, |scenario| report(&scenario.to_string()))?,
-        Kind::Validation | Kind::Rbf | Kind::Clk | Kind::Hospital => {
+        Kind::Hospital => {
+            let totals =
+                hospital::vectors::run(&arguments.folder, &mut report).map_err(anyhow::Error::msg)?;
+            if totals.unsupported > 0 {
+                println!("{} under settings that are not offered", totals.unsupported);
+            }
+            (totals.passed, totals.failed)
+        }
+        Kind::Validation | Kind::Rbf | Kind::Clk => {
             bail!("{:?} vectors come with a later version", arguments.kind)
         }
     };
