@@ -256,7 +256,8 @@ mod tests {
 
     #[test]
     fn only_reading_queries_of_the_wanted_shape_pass() {
-        let cases: &[(&str, Result<(), Error>, Result<(), Error>)] = &[
+        type Checked = Result<(), Error>;
+        let cases: &[(&str, Checked, Checked)] = &[
             ("SELECT COUNT(e) FROM EHR e", Ok(()), Ok(())),
             ("SELECT COUNT(e) AS n FROM EHR e", Ok(()), Ok(())),
             ("select count(e) from EHR e", Ok(()), Err(Error::NotCounting)),
