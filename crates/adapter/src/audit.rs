@@ -72,7 +72,8 @@ impl Audit {
             Err(Trouble::Failure(hospital::failure::Failure::Rejected(_))) => Outcome::Minor,
             Err(_) => Outcome::Serious,
         };
-        let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+        let format =
+            format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
         let event = Event {
             transaction,
             profile,

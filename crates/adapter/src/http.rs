@@ -247,7 +247,13 @@ impl Client {
         token.as_ref().filter(|token| token.until > Instant::now()).map(|token| token.value.clone())
     }
 
-    async fn renew(&self, url: &str, client: &str, secret: &str, scope: Option<&str>) -> Result<String, Trouble> {
+    async fn renew(
+        &self,
+        url: &str,
+        client: &str,
+        secret: &str,
+        scope: Option<&str>,
+    ) -> Result<String, Trouble> {
         let mut fields = vec![("grant_type".to_owned(), "client_credentials".to_owned())];
         fields.extend(scope.map(|scope| ("scope".to_owned(), scope.to_owned())));
         let call = Call {
@@ -304,3 +310,6 @@ pub fn form(fields: &[(String, String)]) -> String {
     let pair = |(name, value): &(String, String)| format!("{}={}", encode(name), encode(value));
     fields.iter().map(pair).collect::<Vec<_>>().join("&")
 }
+
+/// Body of a request.
+pub type Body = Bytes;

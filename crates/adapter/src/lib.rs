@@ -12,7 +12,7 @@ pub mod tls;
 
 use std::time::Duration;
 
-pub use fhir_client::TransportKind;
+pub use fhir_client::{TransportKind, kind_of};
 use hospital::failure::{Failure, Reason};
 
 /// Why there is no usable answer of a hospital system.

@@ -51,7 +51,8 @@ impl Connector {
     /// See [`SetupError`].
     pub fn new(settings: &TlsSettings, timeout: Duration) -> Result<Self, SetupError> {
         let server_name = settings.server_name.clone().map(ServerName::try_from).transpose();
-        let server_name = server_name.map_err(|_| SetupError("server name is not a DNS name or address".into()))?;
+        let server_name =
+            server_name.map_err(|_| SetupError("server name is not a DNS name or address".into()))?;
         let Some(roots) = &settings.roots else {
             if settings.allow_plaintext {
                 return Ok(Self { tls: None, server_name, timeout });

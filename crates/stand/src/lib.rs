@@ -10,6 +10,7 @@ pub mod deploy;
 mod description;
 pub mod environment;
 mod nats;
+pub mod peer;
 mod pki;
 mod ports;
 pub mod postgres;
