@@ -55,7 +55,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             fhir::vectors::run_validation(&arguments.folder, plugins.as_deref(), own.as_ref(), &mut report)
         }
         Kind::Hospital => {
-            bail!("{:?} vectors come with a later version", arguments.kind)
+            let totals =
+                hospital::vectors::run(&arguments.folder, &mut report).map_err(anyhow::Error::msg)?;
+            if totals.unsupported > 0 {
+                println!("{} under settings that are not offered", totals.unsupported);
+            }
+            (totals.passed, totals.failed)
         }
     };
     println!("{passed} passed, {failed} failed");

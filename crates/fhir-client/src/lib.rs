@@ -17,7 +17,7 @@ use http::{HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
 
 pub use answer::Answer;
-pub use error::{SetupError, TransportError, TransportKind};
+pub use error::{SetupError, TransportError, TransportKind, kind_of};
 
 use pool::Pool;
 

@@ -35,6 +35,7 @@ mod xml;
 
 pub use element::Element;
 pub use error::ParseError;
+pub use json::syntax;
 pub use limits::Limits;
 pub use resource::Resource;
 

@@ -67,6 +67,29 @@ pub const ENGINE_GROUP: &str = "bpmn-engine";
 /// Queue group of router replicas.
 pub const ROUTER_GROUP: &str = "task-router";
 
+/// Request [`crate::hospital::FindRequest`], answer `Reply<FindReply>`.
+pub const MPI_FIND: &str = "mpi.find";
+/// Request [`crate::hospital::MatchRequest`], answer `Reply<Found>`.
+pub const MPI_MATCH: &str = "mpi.match";
+/// Request [`crate::hospital::CrossReferenceRequest`], answer `Reply<CrossReferenceReply>`.
+pub const MPI_CROSS_REFERENCE: &str = "mpi.cross-reference";
+/// Request [`crate::hospital::DecideRequest`], answer `Reply<DecideReply>`.
+pub const PDP_DECIDE: &str = "pdp.decide";
+/// Notice [`crate::hospital::Revoked`] to every replica: cached decisions are dropped.
+pub const PDP_REVOKED: &str = "pdp.revoked";
+/// Request [`crate::hospital::DataRequest`], answer `Reply<CountReply>`.
+pub const MDAT_COUNT: &str = "mdat.count";
+/// Request [`crate::hospital::DataRequest`], answer `Reply<IdsReply>`.
+pub const MDAT_IDS: &str = "mdat.ids";
+/// Request [`crate::hospital::DataRequest`], answer `Reply<RowsReply>`.
+pub const MDAT_ROWS: &str = "mdat.rows";
+/// Queue group of mpi-adapter replicas.
+pub const MPI_GROUP: &str = "mpi-adapter";
+/// Queue group of pdp-adapter replicas.
+pub const PDP_GROUP: &str = "pdp-adapter";
+/// Queue group of mdat-adapter replicas.
+pub const MDAT_GROUP: &str = "mdat-adapter";
+
 /// Prefix of gateway events in the EVENTS stream.
 pub const EVENTS: &str = "fhir.event.>";
 /// Prefix of change notices between gateway replicas (core NATS, not stored).

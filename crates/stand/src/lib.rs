@@ -11,6 +11,7 @@ pub mod deploy;
 mod description;
 pub mod environment;
 mod nats;
+pub mod peer;
 mod persons;
 mod pki;
 mod ports;
