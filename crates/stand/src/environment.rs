@@ -173,13 +173,16 @@ pub(crate) fn allow_list<'a>(members: impl Iterator<Item = Member<'a>>) -> Value
     let uuid = || format!("urn:uuid:{}", uuid::Uuid::new_v4());
     let parent = uuid();
     let meta = json!({"tag": [{"system": "http://dsf.dev/fhir/CodeSystem/read-access-tag", "code": "ALL"}]});
+    // It has neither certificate nor endpoint.
+    let mut parent_meta = meta.clone();
+    parent_meta["profile"] = json!(["http://dsf.dev/fhir/StructureDefinition/organization-parent"]);
     let organization_query = |value: &str| format!("Organization?identifier={ORGANIZATION_SYSTEM}|{value}");
     let entry = |full_url: &str, url: String, resource: Value| json!({"fullUrl": full_url, "resource": resource, "request": {"method": "PUT", "url": url}});
     let mut entries = vec![entry(
         &parent,
         organization_query(PARENT_ORGANIZATION),
         json!({
-            "resourceType": "Organization", "meta": meta, "active": true,
+            "resourceType": "Organization", "meta": parent_meta, "active": true,
             "identifier": [{"system": ORGANIZATION_SYSTEM, "value": PARENT_ORGANIZATION}],
             "name": "Network of the stand",
         }),
