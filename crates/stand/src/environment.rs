@@ -177,7 +177,7 @@ pub(crate) fn allow_list<'a>(members: impl Iterator<Item = Member<'a>>) -> Value
     let uuid = || format!("urn:uuid:{}", uuid::Uuid::new_v4());
     let parent = uuid();
     let meta = json!({"tag": [{"system": "http://dsf.dev/fhir/CodeSystem/read-access-tag", "code": "ALL"}]});
-    // It has no certificate, which the default profile of organizations demands.
+    // It has neither certificate nor endpoint.
     let mut parent_meta = meta.clone();
     parent_meta["profile"] = json!(["http://dsf.dev/fhir/StructureDefinition/organization-parent"]);
     let organization_query = |value: &str| format!("Organization?identifier={ORGANIZATION_SYSTEM}|{value}");

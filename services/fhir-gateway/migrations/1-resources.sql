@@ -33,13 +33,8 @@ CREATE TABLE search_value (
   low       bigint,
   high      bigint
 );
-<<<<<<< HEAD
--- `extra` may be longer than an index row can be; `value` is cut by its writer. With `id`, so that no
--- plan, however old its statistics, reads all rows of a value once per resource.
-=======
 -- `extra` may be longer than an index row can be; `value` is cut by its writer. With the id at its end
 -- every test of one resource is one probe, whatever the planner believes about the table's size.
->>>>>>> main
 CREATE INDEX search_value_by_value ON search_value (parameter, value text_pattern_ops, id);
 CREATE INDEX search_value_by_date ON search_value (parameter, low, high) WHERE low IS NOT NULL;
 CREATE INDEX search_value_by_id ON search_value (id);
