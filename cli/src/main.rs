@@ -8,6 +8,7 @@ mod instance;
 mod operate;
 mod plugin;
 mod progress;
+mod scaffold;
 mod stand;
 mod vectors;
 

@@ -657,7 +657,7 @@ async fn a_crash_at_any_boundary_loses_nothing(servers: Arc<Servers>) {
     let mut site = Site::start(&servers, "crashes", 1, |_| {}).await;
     for (n, boundary) in BOUNDARIES.into_iter().enumerate() {
         let (id, key) = (format!("c{n}"), format!("k{n}"));
-        let mut at = |site: &mut Site, here: &str| {
+        let at = |site: &mut Site, here: &str| {
             if here == boundary {
                 site.crash();
             }
