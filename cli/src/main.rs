@@ -9,6 +9,7 @@ mod nats;
 mod operate;
 mod plugin;
 mod progress;
+mod scaffold;
 mod stand;
 mod vectors;
 
