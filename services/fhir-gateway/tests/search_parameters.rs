@@ -1,7 +1,7 @@
 //! Every search parameter of the contract's table, in the database and in memory alike: contract 2; 13.3
 //! ActivityDefinition, Bundle, DocumentReference, Group, Measure, Questionnaire and
 //! QuestionnaireResponse searches.
-#![allow(clippy::unwrap_used, reason = "a failed expectation ends the test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
 
 mod postgres;
 

@@ -374,7 +374,8 @@ fn modifier(parameter: &Parameter, suffix: Option<&str>) -> Option<Modifier> {
 }
 
 fn test(parameter: &Parameter, modifier: Modifier, value: &str) -> Option<Test> {
-    if value.is_empty() {
+    // No text of a resource holds NUL, and no database takes it as one.
+    if value.is_empty() || value.contains('\0') {
         return None;
     }
     match parameter.kind {

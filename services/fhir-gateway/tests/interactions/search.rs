@@ -98,6 +98,7 @@ async fn pages_links_and_handling() {
         ("Endpoint?_sort=unknown", 2, vec!["match", "match", "outcome"]),
         ("Endpoint?identifier:text=x", 2, vec!["match", "match", "outcome"]),
         ("Endpoint?organization:Organization=x", 2, vec!["match", "match", "outcome"]),
+        ("Endpoint?identifier=a%00b", 2, vec!["match", "match", "outcome"]),
         ("Endpoint?_summary=nonsense", 2, vec!["match", "match"]),
     ] {
         let found = site.get(Local, path).await.json();

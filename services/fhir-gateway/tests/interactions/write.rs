@@ -57,6 +57,7 @@ async fn create_follows_the_order_of_checks() {
         ("bad code", json!({"resourceType": "Group", "type": "nonsense", "actual": true})),
         ("bad primitive", json!({"resourceType": "Group", "type": "person", "actual": "perhaps"})),
         ("unknown type", json!({"resourceType": "Nothing"})),
+        ("NUL", group("a\u{0}b", &["ALL"])),
     ];
     for (what, body) in unreadable {
         let answer = post(&[], "Group", &body).await;
