@@ -1,6 +1,7 @@
 //! The `dsf` command: stands for demo and tests, plugins, vectors, benchmarks.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod bench;
 mod demo;
 mod nats;
@@ -34,6 +35,9 @@ enum Command {
     /// Process plugins.
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// The audit trail of a FHIR endpoint.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Compare with outputs of original programs; last line: `N passed, N failed`.
     Vectors(vectors::Arguments),
     /// Measure throughput, latency, CPU and memory in one run.
@@ -47,6 +51,7 @@ async fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Nats(command) => nats::run(command).await,
         Command::Plugin(command) => plugin::run(command).await,
+        Command::Audit(command) => audit::run(command).await,
         Command::Vectors(arguments) => vectors::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments).await,
     };

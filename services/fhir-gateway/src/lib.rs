@@ -5,6 +5,7 @@
 //! memory only (what a client got a 201 for is committed in PostgreSQL).
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod changes;
 pub mod config;
 pub mod exchange;
@@ -13,8 +14,10 @@ pub mod identity;
 pub mod initial;
 pub mod interactions;
 pub mod listener;
+pub mod oidc;
 pub mod relay;
 mod report;
+pub mod retention;
 mod run;
 pub mod site;
 pub mod store;
