@@ -17,6 +17,10 @@ test: ## what CI runs
 	@scripts/setup test
 	@scripts/check
 
+test-peers: ## against programs of others: the public Java clients, an OpenID provider (needs JDK 17, mvn, node, npm)
+	@scripts/setup demo
+	@scripts/test-peers
+
 bench: ## the figures of docs/performance.md, in one run
 	@scripts/setup demo
 	@cargo build $(CARGO_FLAGS) --quiet --release --workspace
@@ -31,4 +35,4 @@ fmt: ## formats the code
 clean: ## removes what was built
 	@cargo clean
 
-.PHONY: help demo test bench check-compose fmt clean
+.PHONY: help demo test test-peers bench check-compose fmt clean

@@ -1,6 +1,7 @@
 //! The `dsf` command: stands for demo and tests, plugins, vectors, benchmarks.
 #![forbid(unsafe_code)]
 
+mod audit;
 mod bench;
 mod demo;
 mod incident;
@@ -44,6 +45,9 @@ enum Command {
     /// Process instances: look, correct, end, pause.
     #[command(subcommand)]
     Instance(instance::Command),
+    /// The audit trail of a FHIR endpoint.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Compare with outputs of original programs; last line: `N passed, N failed`.
     Vectors(vectors::Arguments),
     /// Measure throughput, latency, CPU and memory in one run.
@@ -59,6 +63,7 @@ async fn main() -> ExitCode {
         Command::Plugin(command) => plugin::run(command).await,
         Command::Incident(command) => incident::run(command).await,
         Command::Instance(command) => instance::run(command).await,
+        Command::Audit(command) => audit::run(command).await,
         Command::Vectors(arguments) => vectors::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments).await,
     };

@@ -16,6 +16,14 @@ impl Decision {
         *self == Self::Allow
     }
 
+    /// Why it is not allowed.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Allow => None,
+            Self::Deny(reason) => Some(reason),
+        }
+    }
+
     /// Allowed if the condition holds.
     pub fn when(condition: bool, reason: &'static str) -> Self {
         if condition { Self::Allow } else { Self::Deny(reason) }

@@ -83,6 +83,8 @@ impl Surroundings {
         let path = |path: &Path| path.display().to_string();
         let ticket_key = plan.folder.join("ticket.key");
         write_private(&ticket_key, hex::encode(rand::random::<[u8; 32]>()).as_bytes())?;
+        let audit_key = plan.folder.join("audit.key");
+        write_private(&audit_key, hex::encode(rand::random::<[u8; 32]>()).as_bytes())?;
         let (certificate, key) = (path(&plan.identity.certificate), path(&plan.identity.key));
         let ca = path(&authority.certificate);
         let mut settings = BTreeMap::new();
@@ -102,6 +104,7 @@ impl Surroundings {
                 ("CLIENT_KEY", key.clone()),
                 ("SERVER_CA", ca.clone()),
                 ("TICKET_KEY_FILE", path(&ticket_key)),
+                ("AUDIT_KEY_FILE", path(&audit_key)),
                 ("ROLES_FILE", path(&plan.folder.join("roles.toml"))),
                 ("INIT_BUNDLE", path(&plan.folder.join("allow-list.json"))),
             ],

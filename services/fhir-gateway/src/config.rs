@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::{
     listener::{Timeouts, tls::TlsSettings},
-    site,
+    oidc, site,
 };
 
 /// Prefix of the environment variables.
@@ -134,6 +134,57 @@ pub struct Config {
     /// Time for one question, connecting included.
     #[serde(default = "reference_timeout")]
     pub reference_timeout: Duration,
+    /// TOML file that says which resources are removed for good after a time.
+    #[serde(default)]
+    pub retention_file: Option<PathBuf>,
+
+    /// Issuer URL (realm base URL) of an OpenID provider; without it there is none.
+    #[serde(default)]
+    pub oidc_provider: Option<String>,
+    /// Path of the provider's discovery document.
+    #[serde(default = "oidc_discovery_path")]
+    pub oidc_discovery_path: String,
+    /// PEM file with the roots of the provider's certificate.
+    #[serde(default)]
+    pub oidc_ca: Option<PathBuf>,
+    /// Our client id at the provider.
+    #[serde(default)]
+    pub oidc_client_id: Option<String>,
+    /// Our secret there.
+    #[serde(default)]
+    pub oidc_client_secret: Option<String>,
+    /// Accept bearer tokens.
+    #[serde(default)]
+    pub oidc_bearer_token: bool,
+    /// Audience that bearer tokens must name.
+    #[serde(default)]
+    pub oidc_bearer_token_audience: Option<String>,
+    /// Send browsers without certificate to the provider.
+    #[serde(default)]
+    pub oidc_authorization_code_flow: bool,
+    /// Let the provider end sessions.
+    #[serde(default)]
+    pub oidc_back_channel_logout: bool,
+    /// Path of that below the base URL.
+    #[serde(default = "oidc_back_channel_logout_path")]
+    pub oidc_back_channel_logout_path: String,
+    /// A session without request ends after this time; with the token it ends in any case.
+    #[serde(default = "oidc_session_timeout")]
+    pub oidc_session_timeout: Duration,
+    /// Time to connect to the provider.
+    #[serde(default = "oidc_connect_timeout")]
+    pub oidc_connect_timeout: Duration,
+    /// Time for its answer.
+    #[serde(default = "oidc_read_timeout")]
+    pub oidc_read_timeout: Duration,
+    /// How long its discovery document and keys are believed.
+    #[serde(default = "oidc_cache")]
+    pub oidc_cache: Duration,
+
+    /// File with at least 32 random bytes, the same for all replicas: the hashes of the audit chain are then
+    /// computed with it. Keep a copy where the database's administrators cannot read it.
+    #[serde(default)]
+    pub audit_key_file: Option<PathBuf>,
 
     /// URLs of the NATS servers.
     pub nats_urls: Vec<String>,
@@ -214,6 +265,25 @@ fn page_count() -> u32 {
 fn nats_replicas() -> usize {
     1
 }
+// The defaults of the public implementation (fhir-endpoint contract 10).
+fn oidc_discovery_path() -> String {
+    "/.well-known/openid-configuration".to_owned()
+}
+fn oidc_back_channel_logout_path() -> String {
+    "/back-channel-logout".to_owned()
+}
+fn oidc_session_timeout() -> Duration {
+    Duration::secs(30 * 60)
+}
+fn oidc_connect_timeout() -> Duration {
+    Duration::secs(5)
+}
+fn oidc_read_timeout() -> Duration {
+    Duration::secs(30)
+}
+fn oidc_cache() -> Duration {
+    Duration::secs(60 * 60)
+}
 
 impl Config {
     /// The TLS side.
@@ -238,6 +308,39 @@ impl Config {
             idle: self.idle_timeout.get(),
             stop: self.stop_timeout.get(),
         }
+    }
+
+    /// OpenID Connect, where a provider is named.
+    ///
+    /// # Errors
+    /// What else must then be given.
+    pub fn oidc(&self) -> Result<Option<oidc::Settings>, oidc::SettingsError> {
+        let Some(provider) = self.oidc_provider.clone() else {
+            let asked =
+                self.oidc_bearer_token || self.oidc_authorization_code_flow || self.oidc_back_channel_logout;
+            return if asked {
+                Err(oidc::SettingsError("oidc_provider is missing".to_owned()))
+            } else {
+                Ok(None)
+            };
+        };
+        let missing = |what: &str| oidc::SettingsError(format!("{what} is missing"));
+        Ok(Some(oidc::Settings {
+            provider,
+            discovery_path: self.oidc_discovery_path.clone(),
+            client_id: self.oidc_client_id.clone().ok_or_else(|| missing("oidc_client_id"))?,
+            client_secret: self.oidc_client_secret.clone(),
+            ca: self.oidc_ca.clone().ok_or_else(|| missing("oidc_ca"))?,
+            audience: self.oidc_bearer_token_audience.clone(),
+            bearer: self.oidc_bearer_token,
+            code_flow: self.oidc_authorization_code_flow,
+            back_channel_logout: self.oidc_back_channel_logout,
+            back_channel_path: self.oidc_back_channel_logout_path.clone(),
+            session_timeout: self.oidc_session_timeout.get(),
+            connect_timeout: self.oidc_connect_timeout.get(),
+            read_timeout: self.oidc_read_timeout.get(),
+            cache: self.oidc_cache.get(),
+        }))
     }
 
     /// Where NATS is.

@@ -5,6 +5,7 @@
 //! memory only (what a client got a 201 for is committed in PostgreSQL).
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod changes;
 pub mod config;
 pub mod exchange;
@@ -14,8 +15,10 @@ pub mod initial;
 pub mod interactions;
 pub mod listener;
 pub mod partners;
+pub mod oidc;
 pub mod relay;
 mod report;
+pub mod retention;
 mod run;
 pub mod site;
 pub mod store;

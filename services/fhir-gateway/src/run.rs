@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use crate::{
+    audit::{self, Audit},
     changes::{Changes, exchange_notices},
     config::{Config, Switch},
     http::{Admission, Gateway, Metrics, routes},
@@ -22,8 +23,10 @@ use crate::{
         tls::{Tls, TlsError},
     },
     partners::{PER_PARTNER, Partners},
+    oidc::{self, Oidc},
     relay,
     report::report,
+    retention::{self, Retention, RetentionError},
     site::{Limits, Site},
     store::{self, MIGRATIONS, Store},
     validation::Definitions,
@@ -54,6 +57,23 @@ pub enum Error {
     /// The client certificate, its key or the roots.
     #[error("reference checks: {0}")]
     Client(#[from] fhir_client::SetupError),
+    /// The retention file.
+    #[error(transparent)]
+    Retention(#[from] RetentionError),
+    /// OpenID Connect.
+    #[error(transparent)]
+    Oidc(#[from] oidc::SettingsError),
+    /// The file all replicas share cannot be read.
+    #[error("the ticket key file {path} cannot be read ({reason})")]
+    TicketKey {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        reason: io::Error,
+    },
+    /// The key of the audit chain.
+    #[error(transparent)]
+    Audit(#[from] audit::KeyError),
     /// A fault of the database that waiting does not mend.
     #[error("the database cannot be used: {0}")]
     Database(#[from] database::Error),
@@ -98,6 +118,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     for task in running.background {
         task.abort();
     }
+    running.audit.close();
+    let _ = running.audit_writer.await;
     Ok(())
 }
 
@@ -105,12 +127,16 @@ struct Running {
     listener: JoinHandle<()>,
     sockets: Sockets,
     background: Vec<JoinHandle<()>>,
+    audit: Audit,
+    audit_writer: JoinHandle<()>,
 }
 
 async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, Error> {
     let tls = Arc::new(Tls::load(config.tls())?);
     let roles = config.roles_file.as_deref().map(RoleConfig::load).transpose()?.unwrap_or_default();
     let partners = partners(config)?;
+    let retention = config.retention_file.as_deref().map(Retention::load).transpose()?;
+    let oidc = config.oidc()?.map(|settings| open_oidc(config, settings)).transpose()?.map(Arc::new);
     let pool = Pool::new(&DatabaseConfig {
         url: config.database_url.clone(),
         password: config.database_password.clone(),
@@ -124,7 +150,10 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
     let base_url = config.base_url();
     let directory = Arc::new(DirectoryCache::new(&config.organization, &base_url));
     let definitions = Arc::new(Definitions::default());
+    let (audit, writer) = Audit::new(audit::key(config.audit_key_file.as_deref())?);
+    let audit_writer = tokio::spawn(writer.run(pool.clone()));
     let site = Arc::new(Site {
+        audit: audit.clone(),
         base_url,
         organization: config.organization.clone(),
         page_count: config.page_count,
@@ -143,6 +172,9 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
     let sockets = Sockets::new(Arc::clone(&site), Arc::clone(&tls), stop.clone());
     background.push(tokio::spawn(dispatch(sockets.clone(), site.changes.signals(), stop.clone())));
     background.push(tokio::spawn(follow_nats(config.clone(), Arc::clone(&site), stop.clone())));
+    if let Some(retention) = retention {
+        background.push(tokio::spawn(retention::run(Arc::clone(&site), retention)));
+    }
     background.push(tokio::spawn(report(site.store.clone())));
     background.push(tokio::spawn(store::keep_fresh(site.store.clone())));
     background.push(tokio::spawn(follow_files(config.reload_interval.get(), Arc::clone(&tls))));
@@ -151,6 +183,7 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
     let gateway = Gateway {
         site,
         tls: Arc::clone(&tls),
+        oidc,
         admission: Admission::new(
             config.max_requests,
             config.max_waiting_requests,
@@ -173,7 +206,18 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
         std::fs::write(path, "ready\n").map_err(|reason| Error::ReadyFile { path: path.clone(), reason })?;
     }
     tracing::info!(listen = %config.listen, "ready");
-    Ok(Running { listener, sockets, background })
+    Ok(Running { listener, sockets, background, audit, audit_writer })
+}
+
+fn open_oidc(config: &Config, settings: oidc::Settings) -> Result<Oidc, Error> {
+    let secret = match &config.ticket_key_file {
+        Some(path) => {
+            std::fs::read(path).map_err(|reason| Error::TicketKey { path: path.clone(), reason })?
+        }
+        // Sessions are then those of this replica.
+        None => rand::random::<[u8; 32]>().to_vec(),
+    };
+    Ok(Oidc::new(settings, &config.base_url(), &secret)?)
 }
 
 /// The client for reference checks.

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use crate::{
+    audit::Audit,
     changes::Changes,
     identity::{
         RoleConfig,
@@ -57,6 +58,8 @@ pub struct Site {
     pub store: Store,
     /// Which certificates are persons of this site, and what they may do.
     pub roles: RoleConfig,
+    /// To be told of every decision.
+    pub audit: Audit,
     /// To be told after every commit.
     pub changes: Changes,
     /// Snapshots of the allow list.

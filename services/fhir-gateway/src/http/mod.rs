@@ -4,6 +4,7 @@ mod admission;
 mod body;
 mod metrics;
 mod negotiate;
+mod person;
 mod respond;
 mod target;
 
@@ -23,6 +24,7 @@ use warp::{Filter, Rejection, filters::BoxedFilter, reject::Reject, reply::Respo
 pub use admission::Admission;
 pub use metrics::Metrics;
 pub use negotiate::query as decode_query;
+use person::{Outside, Shown};
 use target::Target;
 
 use crate::{
@@ -30,6 +32,7 @@ use crate::{
     identity::{self, Refusal},
     interactions,
     listener::{Peer, tls::Tls},
+    oidc::Oidc,
     site::Site,
     websocket::Sockets,
 };
@@ -43,6 +46,8 @@ pub struct Gateway {
     pub tls: Arc<Tls>,
     /// Places for requests.
     pub admission: Admission,
+    /// OpenID Connect, where it is offered.
+    pub oidc: Option<Arc<Oidc>>,
     /// Time for the body of a request.
     pub body_timeout: Duration,
     /// Subscriptions.
@@ -56,11 +61,13 @@ pub struct Gateway {
 struct Caller {
     identity: Arc<Identity>,
     peer: Peer,
+    /// A session's cookie is renewed with the answer.
+    cookie: Option<String>,
 }
 
 /// The request ends before it is routed.
 #[derive(Debug)]
-struct Refused(Refusal);
+struct Refused(Outside);
 
 impl Reject for Refused {}
 
@@ -81,6 +88,7 @@ pub fn routes(
             move |caller: Caller, upgrade| gateway.sockets.accept(caller.identity, caller.peer, upgrade)
         })
         .boxed();
+    let persons = person::routes(&gateway);
     let rest = caller(&gateway)
         .and(base)
         .and(target::filter())
@@ -92,39 +100,78 @@ pub fn routes(
             let gateway = Arc::clone(&gateway);
             move |caller, target, method, query, headers, body| {
                 let gateway = Arc::clone(&gateway);
-                async move { gateway.respond(caller, target, method, query, headers, body).await }
+                async move {
+                    let caller: Caller = caller;
+                    let cookie = caller.cookie.clone();
+                    let mut response = gateway.respond(caller, target, method, query, headers, body).await;
+                    if let Some(cookie) = cookie {
+                        person::set_cookie(response.headers_mut(), &cookie);
+                    }
+                    response
+                }
             }
         })
         .boxed();
-    let metrics = gateway.metrics.clone();
-    socket.or(rest).unify().recover(move |rejection| recover(rejection, metrics.clone())).unify()
+    socket
+        .or(persons)
+        .unify()
+        .or(rest)
+        .unify()
+        .recover(move |rejection| recover(rejection, Arc::clone(&gateway)))
+        .unify()
 }
 
 /// Who calls. Decided anew for every request.
 fn caller(gateway: &Arc<Gateway>) -> BoxedFilter<(Caller,)> {
     let gateway = Arc::clone(gateway);
     warp::ext::get::<Peer>()
-        .and_then(move |peer: Peer| {
-            let gateway = Arc::clone(&gateway);
-            async move {
-                match identity::decide(&gateway.site, &gateway.tls, &peer).await {
-                    Ok(identity) => Ok(Caller { identity, peer }),
-                    Err(refusal) => Err(warp::reject::custom(Refused(refusal))),
+        .and(warp::method())
+        .and(warp::path::full())
+        .and(warp::query::raw().or(warp::any().map(String::new)).unify())
+        .and(warp::header::headers_cloned())
+        .and_then(
+            move |peer: Peer,
+                  method: Method,
+                  path: warp::path::FullPath,
+                  query: String,
+                  headers: HeaderMap| {
+                let gateway = Arc::clone(&gateway);
+                async move {
+                    let refusal = match identity::decide(&gateway.site, &gateway.tls, &peer).await {
+                        Ok(identity) => return Ok(Caller { identity, peer, cookie: None }),
+                        Err(refusal) => refusal,
+                    };
+                    let shown =
+                        Shown { method: &method, path: path.as_str(), query: &query, headers: &headers };
+                    let outside = match &gateway.oidc {
+                        None => Outside::Refused(refusal),
+                        Some(oidc) => match person::identify(&gateway, oidc, &shown, refusal).await {
+                            Ok((identity, cookie)) => return Ok(Caller { identity, peer, cookie }),
+                            Err(outside) => outside,
+                        },
+                    };
+                    Err(warp::reject::custom(Refused(outside)))
                 }
-            }
-        })
+            },
+        )
         .boxed()
 }
 
-async fn recover(rejection: Rejection, metrics: Metrics) -> Result<Response, Infallible> {
+async fn recover(rejection: Rejection, gateway: Arc<Gateway>) -> Result<Response, Infallible> {
     Ok(match rejection.find::<Refused>() {
-        Some(Refused(Refusal::Unknown)) => {
-            metrics.refused("unknown-caller");
-            respond::unknown_caller()
-        }
-        Some(Refused(Refusal::Unavailable)) => {
-            metrics.refused("unavailable");
-            respond::busy()
+        Some(Refused(outside)) => {
+            gateway.metrics.refused(match outside {
+                Outside::Refused(Refusal::Unavailable) => "unavailable",
+                Outside::Refused(Refusal::Unknown) => "unknown-caller",
+                Outside::Token(_) => "token",
+                Outside::NoRights => "no-rights",
+                Outside::Login(_) => "login",
+            });
+            let oidc = gateway.oidc.as_ref();
+            match outside {
+                Outside::Refused(Refusal::Unknown) if oidc.is_none() => respond::unknown_caller(),
+                outside => person::answer(outside, oidc.is_some_and(|oidc| oidc.settings.bearer)),
+            }
         }
         // Everything that is not a resource, a path or a method we have.
         None => respond::empty(StatusCode::NOT_FOUND),

@@ -43,14 +43,23 @@ pub async fn decide(site: &Site, tls: &Tls, peer: &Peer) -> Result<Arc<Identity>
     })?;
     match directory.holder(&certificate.thumbprint) {
         Some(Holder::Organization(identity)) => return Ok(Arc::clone(identity)),
-        Some(Holder::Ambiguous) => return Err(Refusal::Unknown),
+        Some(Holder::Ambiguous) => {
+            site.audit.unknown(&certificate.thumbprint);
+            return Err(Refusal::Unknown);
+        }
         None => {}
     }
     // Persons belong to the local organization, so it must exist.
-    if !directory.facts.organization_is_active(&site.organization) {
-        return Err(Refusal::Unknown);
+    let practitioner = directory
+        .facts
+        .organization_is_active(&site.organization)
+        .then(|| site.roles.practitioner(&certificate.credentials(), &site.organization))
+        .flatten();
+    match practitioner {
+        Some(practitioner) => Ok(Arc::new(Identity::Practitioner(practitioner))),
+        None => {
+            site.audit.unknown(&certificate.thumbprint);
+            Err(Refusal::Unknown)
+        }
     }
-    let practitioner =
-        site.roles.practitioner(&certificate.credentials(), &site.organization).ok_or(Refusal::Unknown)?;
-    Ok(Arc::new(Identity::Practitioner(practitioner)))
 }

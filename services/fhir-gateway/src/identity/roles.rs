@@ -19,7 +19,7 @@ use std::{
 };
 
 use access::{DsfRoles, Interaction, Practitioner, Role};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::exchange::TYPES;
 
@@ -186,7 +186,7 @@ impl RoleConfig {
 }
 
 /// What a certificate or token says of a person.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
     /// Of the certificate.
     pub thumbprint: Option<String>,

@@ -92,7 +92,8 @@ impl<C: GenericClient> Unit<'_, C> {
     /// Marks a resource as deleted; doing so again changes nothing.
     pub(super) async fn delete(&self, ty: &'static str, id: Uuid) -> Result<Vec<ResourceEvent>, Failure> {
         let stored = self.session.read(ty, id).await?.ok_or_else(|| unknown(ty))?;
-        self.authorize_delete(&parsed(&stored)?)?;
+        let permit = self.authorize_delete(&parsed(&stored)?)?;
+        self.record_first(permit, &stored).await?;
         let written = stored.deleted.is_none() && self.session.delete(ty, id, datetime::now_millis()).await?;
         let event = ResourceEvent {
             resource_type: ty.to_owned(),

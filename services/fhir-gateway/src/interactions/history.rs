@@ -44,7 +44,13 @@ async fn answer(
     ty: Option<&'static str>,
     id: Option<Uuid>,
 ) -> Result<Answer, Failure> {
-    if ty.is_some_and(|ty| !request.identity.may(Interaction::History, ty)) {
+    let decision = access::Decision::when(
+        ty.is_none_or(|ty| request.identity.may(Interaction::History, ty)),
+        "the caller's roles do not include the history of this type",
+    );
+    let (reason, about) = (decision.reason().map_or(Ok(()), Err), id.map(|id| id.to_string()));
+    site.audit.decided(&request.identity, Interaction::History, ty, about, reason);
+    if !decision.is_allowed() {
         return Err(Failure::forbidden(Interaction::History));
     }
     let query = search::parse_history(&request.query);

@@ -1,5 +1,4 @@
 //! `$permanent-delete`: all versions of a resource that is marked as deleted (fhir-endpoint contract 1.8).
-use access::Interaction;
 use fhir::outcome::Severity;
 use http::StatusCode;
 
@@ -25,10 +24,10 @@ pub(super) async fn direct(
     let session = site.store.session().await?;
     let unit = Unit::direct(site, request, &session);
     let stored = session.read(ty, id).await?.ok_or_else(|| unknown(ty))?;
-    unit.authorize_permanent_delete(&parsed(&stored)?)?;
+    let permit = unit.authorize_permanent_delete(&parsed(&stored)?)?;
+    unit.record_first(permit, &stored).await?;
     match session.erase(ty, id).await? {
         Erased::All => {
-            tracing::info!(caller = request.identity.kind(), interaction = Interaction::PermanentDelete.word(), ty, %id);
             let text = format!("{ty} permanently deleted");
             Ok(Answer::outcome(StatusCode::OK, Severity::Information, "informational", &text))
         }

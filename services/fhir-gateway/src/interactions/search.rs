@@ -43,8 +43,10 @@ impl<C: GenericClient> Unit<'_, C> {
         handling: Handling,
     ) -> Result<Found, Failure> {
         if !self.identity.may(Interaction::Search, ty) {
-            return Err(Failure::forbidden(Interaction::Search));
+            let reason = "the caller's roles do not include searching this type";
+            return Err(self.deny(Interaction::Search, ty, None, reason));
         }
+        self.allow(Interaction::Search, ty, None);
         let query = search::parse_query(ty, parameters).ok_or(Failure::NotFound)?;
         if handling == Handling::Strict && !query.problems.is_empty() {
             return Err(Failure::BadRequest(problems(&query.problems)));

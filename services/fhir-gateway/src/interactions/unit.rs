@@ -18,7 +18,8 @@ use super::{
     written::{How, Written},
 };
 use crate::{
-    exchange::Request,
+    audit::Permit,
+    exchange::{Request, TYPES},
     identity::directory::Directory,
     site::Site,
     store::{AccessFilter, NewEvent, NewVersion, Session, Stored},
@@ -69,8 +70,14 @@ impl<'a, C: GenericClient> Unit<'a, C> {
         &self.directory.facts
     }
 
-    /// Logs a denied interaction with the rule, for audit, and gives the contract's failure.
-    fn deny(&self, interaction: Interaction, resource_type: &str, reason: &str) -> Failure {
+    /// Records a denied interaction with the rule and gives the contract's failure.
+    pub(crate) fn deny(
+        &self,
+        interaction: Interaction,
+        resource_type: &str,
+        id: Option<String>,
+        reason: &str,
+    ) -> Failure {
         tracing::info!(
             caller = self.identity.kind(),
             interaction = interaction.word(),
@@ -78,11 +85,44 @@ impl<'a, C: GenericClient> Unit<'a, C> {
             reason,
             "denied"
         );
+        let ty = TYPES.into_iter().find(|known| *known == resource_type);
+        self.site.audit.decided(self.identity, interaction, ty, id, Err(reason));
         Failure::forbidden(interaction)
     }
 
+    /// Records an allowed interaction that changes nothing.
+    pub(crate) fn allow(&self, interaction: Interaction, resource_type: &'static str, id: Option<String>) {
+        self.site.audit.decided(self.identity, interaction, Some(resource_type), id, Ok(()));
+    }
+
+    /// The right to write or remove; recorded with the deed.
+    fn permit(
+        &self,
+        interaction: Interaction,
+        resource: &Resource,
+        read_tags: Vec<String>,
+    ) -> Result<Permit, Failure> {
+        let ty = TYPES
+            .into_iter()
+            .find(|known| *known == resource.resource_type())
+            .ok_or(Failure::Internal("a type that is not served"))?;
+        let id = (interaction != Interaction::Create).then(|| resource.id().map(str::to_owned)).flatten();
+        Ok(self.site.audit.permit(self.identity, interaction, ty, id, read_tags))
+    }
+
+    /// Stores the event of a removal ahead of it; a transaction queues it, as it may be rolled back.
+    pub(crate) async fn record_first(&self, mut permit: Permit, stored: &Stored) -> Result<(), Failure> {
+        if !self.transaction
+            && let Some(event) = permit.event(stored.id, stored.version)
+        {
+            self.session.audit(&event).await?;
+            permit.stored();
+        }
+        Ok(())
+    }
+
     /// May the caller create this resource? Read tags that will be stored with it.
-    pub(crate) async fn authorize_create(&self, resource: &Resource) -> Result<Vec<String>, Failure> {
+    pub(crate) async fn authorize_create(&self, resource: &Resource) -> Result<Permit, Failure> {
         let ty = resource.resource_type();
         let interaction = Interaction::Create;
         let decision = match ty {
@@ -95,21 +135,17 @@ impl<'a, C: GenericClient> Unit<'a, C> {
             .and(|| type_rules::complete(resource)),
         };
         if let access::Decision::Deny(reason) = decision {
-            return Err(self.deny(interaction, ty, reason));
+            return Err(self.deny(interaction, ty, None, reason));
         }
         let tags = self.read_tags(resource, interaction)?;
         if self.session.taken(&type_rules::unique_keys(resource)).await? {
-            return Err(self.deny(interaction, ty, "a resource with the same unique key exists"));
+            return Err(self.deny(interaction, ty, None, "a resource with the same unique key exists"));
         }
-        Ok(tags)
+        self.permit(interaction, resource, tags)
     }
 
     /// May the caller replace `old` by `new`?
-    pub(crate) async fn authorize_update(
-        &self,
-        old: &Resource,
-        new: &Resource,
-    ) -> Result<Vec<String>, Failure> {
+    pub(crate) async fn authorize_update(&self, old: &Resource, new: &Resource) -> Result<Permit, Failure> {
         let ty = new.resource_type();
         let interaction = Interaction::Update;
         let decision = match ty {
@@ -123,50 +159,64 @@ impl<'a, C: GenericClient> Unit<'a, C> {
             .and(|| type_rules::unchanged(old, new)),
         };
         if let access::Decision::Deny(reason) = decision {
-            return Err(self.deny(interaction, ty, reason));
+            return Err(self.deny(interaction, ty, id(old), reason));
         }
         let tags = self.read_tags(new, interaction)?;
         let known = type_rules::unique_keys(old);
         let added: Vec<String> =
             type_rules::unique_keys(new).into_iter().filter(|key| !known.contains(key)).collect();
         if self.session.taken(&added).await? {
-            return Err(self.deny(interaction, ty, "a resource with the same unique key exists"));
+            return Err(self.deny(interaction, ty, id(old), "a resource with the same unique key exists"));
         }
-        Ok(tags)
+        self.permit(interaction, old, tags)
     }
 
     /// May the caller delete it?
-    pub(crate) fn authorize_delete(&self, resource: &Resource) -> Result<(), Failure> {
+    pub(crate) fn authorize_delete(&self, resource: &Resource) -> Result<Permit, Failure> {
+        match self.may_delete(resource) {
+            access::Decision::Allow => self.permit(Interaction::Delete, resource, Vec::new()),
+            access::Decision::Deny(reason) => {
+                Err(self.deny(Interaction::Delete, resource.resource_type(), id(resource), reason))
+            }
+        }
+    }
+
+    fn may_delete(&self, resource: &Resource) -> access::Decision {
         let ty = resource.resource_type();
-        let decision = match ty {
+        match ty {
             "Task" => task::may_delete(self.identity, resource),
             "QuestionnaireResponse" => questionnaire_response::may_delete(self.identity),
             _ => access::Decision::when(
                 self.identity.may(Interaction::Delete, ty) && self.identity.is_local(),
                 "the caller's roles do not include deleting this type",
             ),
-        };
-        match decision {
-            access::Decision::Allow => Ok(()),
-            access::Decision::Deny(reason) => Err(self.deny(Interaction::Delete, ty, reason)),
         }
     }
 
     /// May the caller remove all versions of it?
-    pub(crate) fn authorize_permanent_delete(&self, resource: &Resource) -> Result<(), Failure> {
+    pub(crate) fn authorize_permanent_delete(&self, resource: &Resource) -> Result<Permit, Failure> {
         let ty = resource.resource_type();
         let interaction = Interaction::PermanentDelete;
-        if !self.identity.may(interaction, ty) || self.authorize_delete(resource).is_err() {
-            return Err(self.deny(interaction, ty, "the caller may not delete it permanently"));
+        let decision = access::Decision::when(
+            self.identity.may(interaction, ty),
+            "the caller's roles do not include deleting this type permanently",
+        )
+        .and(|| self.may_delete(resource));
+        match decision {
+            access::Decision::Allow => self.permit(interaction, resource, Vec::new()),
+            access::Decision::Deny(reason) => Err(self.deny(interaction, ty, id(resource), reason)),
         }
-        Ok(())
     }
 
     /// May the caller read this version?
-    pub(crate) fn authorize_read(&self, resource_type: &str, stored: &Stored) -> Result<(), Failure> {
+    pub(crate) fn authorize_read(&self, resource_type: &'static str, stored: &Stored) -> Result<(), Failure> {
+        let id = Some(stored.id.to_string());
         match scope::may_read(self.identity, resource_type, &stored.read_tags, self.facts()) {
-            access::Decision::Allow => Ok(()),
-            access::Decision::Deny(reason) => Err(self.deny(Interaction::Read, resource_type, reason)),
+            access::Decision::Allow => {
+                self.allow(Interaction::Read, resource_type, id);
+                Ok(())
+            }
+            access::Decision::Deny(reason) => Err(self.deny(Interaction::Read, resource_type, id, reason)),
         }
     }
 
@@ -174,13 +224,18 @@ impl<'a, C: GenericClient> Unit<'a, C> {
         let ty = resource.resource_type();
         if ty == "Binary" && resource.child("securityContext").is_some() {
             if read_access::has_tag(resource) {
-                return Err(self.deny(interaction, ty, "both a read-access tag and a security context"));
+                return Err(self.deny(
+                    interaction,
+                    ty,
+                    None,
+                    "both a read-access tag and a security context",
+                ));
             }
             return Ok(Vec::new());
         }
         match scope::tags(resource, self.facts()) {
             Ok(tags) => Ok(tags),
-            Err(error) => Err(self.deny(interaction, ty, &error.to_string())),
+            Err(error) => Err(self.deny(interaction, ty, None, &error.to_string())),
         }
     }
 
@@ -190,7 +245,7 @@ impl<'a, C: GenericClient> Unit<'a, C> {
         resource_type: &'static str,
         mut resource: Resource,
         target: Target<'_>,
-        read_tags: Vec<String>,
+        mut permit: Permit,
     ) -> Result<Written, Failure> {
         let now = datetime::now_millis();
         let (id, version, last_updated, old_keys) = match &target {
@@ -234,13 +289,20 @@ impl<'a, C: GenericClient> Unit<'a, C> {
             last_updated,
             content: content.to_vec(),
             index,
-            read_tags,
+            read_tags: std::mem::take(&mut permit.read_tags),
             context,
             keys_removed: old_keys.iter().filter(|key| !keys.contains(key)).cloned().collect(),
             keys_added: keys.into_iter().filter(|key| !old_keys.contains(key)).collect(),
             events: self.outbox_events(&written, lane)?,
         };
-        self.session.write(&new).await?;
+        let event = permit.event(id, version);
+        if self.transaction {
+            // Queued instead: a decision stays one when the transaction is rolled back.
+            self.session.write(&new).await?;
+        } else {
+            self.session.write_audited(&new, event.as_deref()).await?;
+            permit.stored();
+        }
         Ok(written)
     }
 
@@ -267,6 +329,10 @@ impl<'a, C: GenericClient> Unit<'a, C> {
             scope::Scope::Tags(tags) => AccessFilter::Tags(tags),
         }
     }
+}
+
+fn id(resource: &Resource) -> Option<String> {
+    resource.id().map(str::to_owned)
 }
 
 /// A stored version as a resource.

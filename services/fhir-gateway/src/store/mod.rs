@@ -4,8 +4,10 @@
 //! and its events are written by one statement, so that none is ever without the others.
 mod capabilities;
 mod history;
+mod logout;
 mod outbox;
 mod read;
+mod retention;
 mod search;
 mod statistics;
 mod write;
@@ -20,13 +22,17 @@ use uuid::Uuid;
 pub use capabilities::Profile;
 pub use history::Past;
 pub use outbox::{OutboxRow, relay_batch};
+pub use retention::Outdated;
 pub use search::{AccessFilter, Page};
 pub use statistics::keep_fresh;
 pub use write::Erased;
 
 /// Steps of the schema.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "resources", sql: include_str!("../../migrations/1-resources.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "resources", sql: include_str!("../../migrations/1-resources.sql") },
+    Migration { version: 3, name: "audit", sql: include_str!("../../migrations/3-audit.sql") },
+    Migration { version: 4, name: "oidc", sql: include_str!("../../migrations/4-oidc.sql") },
+];
 
 /// Channel on which writers of [`WATCHED`] types and of definitions notify; the payload is the type.
 pub const CHANGED: &str = "dsf_changed";

@@ -66,7 +66,7 @@ impl IndexColumns {
 ///
 /// Parameters: $1 type, $2 id, $3 version, $4 last_updated, $5 content, $6 read_tags, $7 context id,
 /// $8 context version, $9..$13 index columns, $14 keys added, $15..$18 events, $19 notify type or null,
-/// $20 keys removed.
+/// $20 keys removed, $21 audit event or null.
 const REST: &str = "
   , gone AS (DELETE FROM unique_key WHERE id = $2 AND key = ANY($20)
       AND EXISTS (SELECT FROM written) RETURNING 1)
@@ -77,6 +77,8 @@ const REST: &str = "
   , events AS (INSERT INTO outbox (id, subject, payload, traceparent)
       SELECT i, s, p, t FROM unnest($15::uuid[], $16::text[], $17::bytea[], $18::text[]) AS t(i, s, p, t)
       WHERE EXISTS (SELECT FROM written) RETURNING 1)
+  , audited AS (INSERT INTO audit_pending (event)
+      SELECT $21::text WHERE $21 IS NOT NULL AND EXISTS (SELECT FROM written) RETURNING 1)
   SELECT (SELECT count(*) FROM written) AS written,
          CASE WHEN $19::text IS NOT NULL THEN pg_notify('dsf_changed', $19) END::text AS changed";
 
@@ -109,6 +111,11 @@ fn watched(resource_type: &str) -> Option<&str> {
 impl<C: GenericClient> Session<C> {
     /// Writes a version.
     pub async fn write(&self, new: &NewVersion) -> Result<(), WriteError> {
+        self.write_audited(new, None).await
+    }
+
+    /// Writes a version together with the event that records it.
+    pub async fn write_audited(&self, new: &NewVersion, event: Option<&str>) -> Result<(), WriteError> {
         debug_assert_eq!(CHANGED, "dsf_changed", "the statements name the channel");
         self.writes(new.resource_type);
         let statement = if new.version == 1 { format!("{CREATE}{REST}") } else { format!("{UPDATE}{REST}") };
@@ -150,6 +157,7 @@ impl<C: GenericClient> Session<C> {
                     &parents,
                     &watched(new.resource_type),
                     &keys_removed,
+                    &event,
                 ],
             )
             .await
@@ -158,6 +166,11 @@ impl<C: GenericClient> Session<C> {
             Some(1) => Ok(()),
             _ => Err(WriteError::Changed),
         }
+    }
+
+    /// Stores an event that records what is about to be done.
+    pub async fn audit(&self, event: &str) -> Result<(), Error> {
+        self.rows("INSERT INTO audit_pending (event) VALUES ($1)", &[&event]).await.map(drop)
     }
 
     /// Marks a resource as deleted. False when it does not exist or is deleted already.

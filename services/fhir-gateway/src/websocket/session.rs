@@ -87,6 +87,7 @@ impl Session {
         mut deliveries: tokio::sync::mpsc::Receiver<Arc<Delivery>>,
     ) -> End {
         if !self.may_subscribe() {
+            self.decided(None, Err("the caller's roles do not include subscriptions"));
             return End::Close(POLICY, "Forbidden".to_owned());
         }
         let mut stop = self.sockets.inner.stop.clone();
@@ -145,6 +146,12 @@ impl Session {
         }
     }
 
+    fn decided(&self, id: Option<&str>, decision: Result<(), &str>) {
+        let audit = &self.sockets.inner.site.audit;
+        let id = id.map(str::to_owned);
+        audit.decided(&self.identity, Interaction::WebSocket, Some("Subscription"), id, decision);
+    }
+
     fn may_subscribe(&self) -> bool {
         self.identity.may(Interaction::WebSocket, "Subscription")
     }
@@ -179,7 +186,10 @@ impl Session {
             return Err(End::Close(UNSUPPORTED, format!("Subscription {shown} not found or not active")));
         }
         match self.sockets.bind(number, id) {
-            Some(bound) if bound <= MAX_BOUND => Ok(Some(Message::text(format!("bound {id}")))),
+            Some(bound) if bound <= MAX_BOUND => {
+                self.decided(Some(id), Ok(()));
+                Ok(Some(Message::text(format!("bound {id}"))))
+            }
             Some(_) => Err(End::Close(POLICY, "Too many Subscriptions".to_owned())),
             None => Err(End::Drop),
         }
