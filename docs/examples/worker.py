@@ -83,7 +83,7 @@ class Nats:
 
 def greet(job):
     """The work itself: from what the job brings to an outcome."""
-    name = job["variables"].get("who", {"value": "world"})["value"]
+    name = job["variables"].get("who", {}).get("value") or "world"
     return {"done": {"variables": {"greeting": {"type": "string", "value": f"hello {name}"}}}}
 
 

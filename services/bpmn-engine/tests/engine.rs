@@ -157,7 +157,7 @@ async fn a_task_takes_effect_once(servers: Arc<Servers>) {
 }
 
 async fn an_early_message_is_held(servers: Arc<Servers>) {
-    let site = Site::start(&servers, "early", 2, |config| config.hold = config::Duration::secs(3)).await;
+    let site = Site::start(&servers, "early", 2, |config| config.hold = config::Duration::secs(15)).await;
     let mut answer = task("a", "ask", "answer", Some("k"));
     answer.correlation_key = Some("ck-b.test".into());
     site.deliver(&answer).await;

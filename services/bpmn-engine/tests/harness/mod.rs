@@ -22,8 +22,8 @@ use serde_json::{Value, json};
 use stand::{NatsServer, Postgres, Tools};
 use tokio::{sync::RwLock, task::JoinHandle};
 
-/// Longest wait for anything that must happen.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for anything that must happen: several lost requests and a lease on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 const REQUEST: Duration = Duration::from_secs(10);
 const BASE_URL: &str = "https://site.test/fhir";
 
