@@ -22,6 +22,9 @@ bench: ## the figures of docs/performance.md, in one run
 	@cargo build $(CARGO_FLAGS) --quiet --release --workspace
 	@target/release/dsf bench $(BENCH_FLAGS)
 
+test-peers: ## tests against HL7 software that is not ours (needs java and mvn)
+	@scripts/test-peers
+
 check-compose: ## loads every compose file with the reference loader
 	@scripts/check-compose
 
@@ -31,4 +34,4 @@ fmt: ## formats the code
 clean: ## removes what was built
 	@cargo clean
 
-.PHONY: help demo test bench check-compose fmt clean
+.PHONY: help demo test test-peers bench check-compose fmt clean

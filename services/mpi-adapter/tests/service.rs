@@ -30,7 +30,8 @@ async fn persons_leave_only_sealed_and_replicas_share_the_work() {
     std::fs::create_dir_all(&folder).expect("folder");
     let mut postgres = Postgres::start(&tools, &folder.join("postgres")).await.expect("PostgreSQL");
     postgres.execute("postgres", "CREATE DATABASE mpi").await.expect("a database");
-    let mut nats = NatsServer::start(&tools, &folder.join("nats"), &["alpha".to_owned()]).await.expect("NATS");
+    let mut nats =
+        NatsServer::start(&tools, &folder.join("nats"), &["alpha".to_owned()]).await.expect("NATS");
     let csv = folder.join("persons.csv");
     std::fs::write(&csv, CSV).expect("CSV");
     let audit = folder.join("audit.ndjson");
@@ -57,7 +58,8 @@ async fn persons_leave_only_sealed_and_replicas_share_the_work() {
     let mut replicas = Vec::new();
     for ready in ["one", "two"] {
         let config = settings(ready);
-        replicas.push(tokio::spawn(async move { mpi_adapter::run(config, std::future::pending::<()>()).await }));
+        replicas
+            .push(tokio::spawn(async move { mpi_adapter::run(config, std::future::pending::<()>()).await }));
         let started = std::time::Instant::now();
         while !folder.join(ready).exists() {
             assert!(started.elapsed() < Duration::from_secs(30), "the adapter is ready");
@@ -72,11 +74,15 @@ async fn persons_leave_only_sealed_and_replicas_share_the_work() {
         profile: "de-1".to_owned(),
         ids: ids.iter().map(|id| (*id).to_owned()).collect(),
     };
-    let reply: FindReply =
-        linkage.ask(subject::MPI_FIND, &find("r1", &["1", "none", "twice", "2"]), REQUEST).await.expect("an answer");
+    let reply: FindReply = linkage
+        .ask(subject::MPI_FIND, &find("r1", &["1", "none", "twice", "2"]), REQUEST)
+        .await
+        .expect("an answer");
     let context = Context { site: "alpha", request_id: "r1", profile: "de-1" };
     let open = |found: &Found| match found {
-        Found::Person(sealed) => serde_json::from_slice::<Idat>(&opener.open(context, sealed).expect("opens")).expect("a person"),
+        Found::Person(sealed) => {
+            serde_json::from_slice::<Idat>(&opener.open(context, sealed).expect("opens")).expect("a person")
+        }
         other => panic!("expected a person, got {other:?}"),
     };
     let person = open(&reply.found[0]);
@@ -92,7 +98,12 @@ async fn persons_leave_only_sealed_and_replicas_share_the_work() {
         .expect("a key")
         .seal(Context { profile: MATCH_CONTEXT, ..context }, &serde_json::to_vec(&known).expect("JSON"))
         .expect("seals");
-    let matching = MatchRequest { request_id: "r1".into(), recipient: "rbf".into(), profile: "de-1".into(), person: sealed };
+    let matching = MatchRequest {
+        request_id: "r1".into(),
+        recipient: "rbf".into(),
+        profile: "de-1".into(),
+        person: sealed,
+    };
     let found: Found = linkage.ask(subject::MPI_MATCH, &matching, REQUEST).await.expect("an answer");
     assert_eq!(open(&found).medic_id.as_deref(), Some("2"));
     // The sealed question belongs to its request.
@@ -100,19 +111,27 @@ async fn persons_leave_only_sealed_and_replicas_share_the_work() {
     let refused = linkage.ask::<_, Found>(subject::MPI_MATCH, &moved, REQUEST).await;
     assert!(matches!(refused, Err(RequestError::Invalid(_))), "{refused:?}");
 
-    let references = CrossReferenceRequest { request_id: "r3".into(), ids: vec!["1".into(), "2".into()], targets: vec![] };
+    let references =
+        CrossReferenceRequest { request_id: "r3".into(), ids: vec!["1".into(), "2".into()], targets: vec![] };
     let reply: CrossReferenceReply =
         linkage.ask(subject::MPI_CROSS_REFERENCE, &references, REQUEST).await.expect("an answer");
     let kis = Domain { namespace: Some("KIS".into()), ..Domain::default() };
-    assert_eq!(reply.found, [CrossReferences::Identifiers(vec![(kis, "4711".into())]), CrossReferences::NotFound]);
+    assert_eq!(
+        reply.found,
+        [CrossReferences::Identifiers(vec![(kis, "4711".into())]), CrossReferences::NotFound]
+    );
 
     let mut stranger = find("r1", &["1"]);
     stranger.recipient = "somebody".into();
     let refused = linkage.ask::<_, FindReply>(subject::MPI_FIND, &stranger, REQUEST).await;
     assert!(matches!(refused, Err(RequestError::Invalid(_))), "{refused:?}");
     let worker = connect(&nats, User::Worker).await;
-    let refused = worker.ask::<_, FindReply>(subject::MPI_FIND, &find("r1", &["1"]), Duration::from_secs(1)).await;
-    assert!(matches!(refused, Err(RequestError::Unavailable { .. })), "a worker has no right to ask: {refused:?}");
+    let refused =
+        worker.ask::<_, FindReply>(subject::MPI_FIND, &find("r1", &["1"]), Duration::from_secs(1)).await;
+    assert!(
+        matches!(refused, Err(RequestError::Unavailable { .. })),
+        "a worker has no right to ask: {refused:?}"
+    );
 
     // One replica dies; the requests after it are answered.
     replicas.remove(0).abort();
@@ -129,7 +148,8 @@ async fn persons_leave_only_sealed_and_replicas_share_the_work() {
     }
     // The database goes away: an outage, never "not found".
     postgres.stop().await;
-    let reply: FindReply = linkage.ask(subject::MPI_FIND, &find("r9", &["1"]), REQUEST).await.expect("an answer");
+    let reply: FindReply =
+        linkage.ask(subject::MPI_FIND, &find("r9", &["1"]), REQUEST).await.expect("an answer");
     assert!(matches!(reply.found[..], [Found::Unavailable(_)]), "{reply:?}");
 
     let records = std::fs::read_to_string(&audit).expect("audit records");
