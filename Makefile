@@ -26,6 +26,9 @@ bench: ## the figures of docs/performance.md, in one run
 	@cargo build $(CARGO_FLAGS) --quiet --release --workspace
 	@target/release/dsf bench $(BENCH_FLAGS)
 
+test-peers: ## tests against HL7 software that is not ours (needs java and mvn)
+	@scripts/test-peers
+
 check-compose: ## loads every compose file with the reference loader
 	@scripts/check-compose
 

@@ -129,6 +129,10 @@ impl Guard {
                 Err(trouble) if attempt < self.limits.retries && trouble.is_worth_retry() => {
                     let pause = PAUSE * 2_u32.pow(attempt.min(6));
                     attempt += 1;
+                    // Waiting would only end at the open breaker.
+                    if let Some(until) = self.lock().open_until {
+                        return Err(Trouble::Open(until.saturating_duration_since(Instant::now())));
+                    }
                     self.retries.add(1, &[KeyValue::new("backend", self.name)]);
                     tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
                 }

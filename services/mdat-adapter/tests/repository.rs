@@ -278,7 +278,7 @@ async fn logins_are_made_and_renewed() {
     let server = Peer::start(Protocol::Http, None, move |bytes, _| {
         let text = String::from_utf8_lossy(bytes).into_owned();
         assert!(
-            text.contains("authorization: Basic") && text.contains("grant_type=client%5Fcredentials"),
+            text.contains("authorization: Basic") && text.contains("grant%5Ftype=client%5Fcredentials"),
             "RFC 6749"
         );
         let number = counter.fetch_add(1, Ordering::SeqCst);

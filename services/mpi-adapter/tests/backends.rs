@@ -357,7 +357,7 @@ async fn a_failing_index_is_tried_again_then_left_alone_then_probed() {
     })
     .await
     .expect("a peer");
-    let settings = [("RETRIES", "1"), ("BREAKER_FAILURES", "3"), ("BREAKER_PAUSE", "300ms")];
+    let settings = [("RETRIES", "1"), ("BREAKER_FAILURES", "3"), ("BREAKER_PAUSE", "3s")];
     let backend = backend("hl7-v2", &peer, &settings).await;
     assert_eq!(description(&backend.find(ID).await), "person Grünwald", "the second try is answered");
     assert_eq!(description(&backend.find(ID).await), "closed");
