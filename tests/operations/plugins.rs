@@ -135,7 +135,7 @@ async fn add_member(stand: &TestStand, site: &Site) -> Result<()> {
             "connectionType": {"system": "http://terminology.hl7.org/CodeSystem/endpoint-connection-type", "code": "hl7-fhir-rest"},
             "managingOrganization": {"reference": member, "type": "Organization"},
             "payloadType": [{"coding": [{"system": "http://hl7.org/fhir/resource-types", "code": "Task"}]}],
-            "payloadMimeType": ["application/fhir+json"], "address": "https://new.test/fhir",
+            "payloadMimeType": ["application/fhir+xml", "application/fhir+json"], "address": "https://new.test/fhir",
         })),
         entry("urn:uuid:00000000-0000-4000-8000-000000000003", json!({
             "resourceType": "OrganizationAffiliation", "meta": meta, "active": true,

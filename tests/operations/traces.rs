@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use end_to_end::{
-    Peer, TestStand, add_input, curl, message_input, ping_message, ping_status, stand_with, start_ping,
+    Peer, TestStand, curl, message_input, ping_message, ping_status, stand_with, start_ping,
     wait_for,
 };
 use serde_json::json;
@@ -55,7 +55,7 @@ async fn one_trace_follows_a_task_to_the_partner_and_back() -> Result<()> {
 
     let mut task = start_ping(site);
     task["description"] = json!(CANARIES[0]);
-    add_input(&mut task, message_input("note", CANARIES[1]));
+    task["input"][0]["type"]["text"] = json!(CANARIES[1]);
     let parent = format!("00-{}-{}-01", hex(&TRACE), hex(&CALLER));
     let headers = [
         ("Content-Type", "application/fhir+json"),

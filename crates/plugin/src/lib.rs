@@ -9,6 +9,7 @@
 //! [`Plugin::deploy_request`]) is sent by the caller. Rules: contract `process-engine.md` section 5.
 #![forbid(unsafe_code)]
 
+mod compatibility;
 mod error;
 mod files;
 mod lint;

@@ -6,7 +6,7 @@ use fhir::{
     generation::{self, Generation, HIGHMED, MODERN},
 };
 
-use crate::{LoadError, placeholder::Placeholders, version::Version};
+use crate::{LoadError, compatibility, placeholder::Placeholders, version::Version};
 
 /// Types in the order they are uploaded: what others refer to comes first.
 const ORDER: [&str; 9] = [
@@ -147,6 +147,9 @@ pub(crate) fn load(
         return Ok(PluginResource { file: file.to_owned(), identity, resource });
     }
     resource.set_text("status", if version.draft { "draft" } else { "active" });
+    if resource_generation(&resource) == &MODERN {
+        compatibility::upgrade(&mut resource);
+    }
     add_profile(&mut resource);
     Ok(PluginResource { file: file.to_owned(), identity, resource })
 }
