@@ -139,7 +139,8 @@ async fn add_member(stand: &TestStand, site: &Site) -> Result<()> {
         })),
         entry("urn:uuid:00000000-0000-4000-8000-000000000003", json!({
             "resourceType": "OrganizationAffiliation", "meta": meta, "active": true,
-            "organization": organization(stand::site::PARENT_ORGANIZATION),
+            "organization": {"type": "Organization",
+                "reference": format!("Organization?identifier={ORGANIZATION}|{}", stand::site::PARENT_ORGANIZATION)},
             "participatingOrganization": {"reference": member, "type": "Organization"},
             "code": [{"coding": [{"system": "http://dsf.dev/fhir/CodeSystem/organization-role", "code": stand::site::ROLE}]}],
             "endpoint": [{"reference": endpoint, "type": "Endpoint"}],

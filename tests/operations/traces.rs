@@ -8,8 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use end_to_end::{
-    Peer, TestStand, curl, message_input, ping_message, ping_status, stand_with, start_ping,
-    wait_for,
+    Peer, TestStand, curl, message_input, ping_message, ping_status, stand_with, start_ping, wait_for,
 };
 use serde_json::json;
 use stand::{Collector, collector::Sender};

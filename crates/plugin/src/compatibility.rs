@@ -66,18 +66,18 @@ mod tests {
             ),
             (
                 json!({"resourceType": "Questionnaire", "meta": {"profile": [format!("{base}/questionnaire|1.5.0")]},
-                    "item": [
-                        {"linkId": "business-key", "type": "string"},
-                        {"linkId": "text", "type": "display"},
-                        {"linkId": "group", "type": "group", "required": true, "item": [{"linkId": "x", "type": "string"}]},
-                    ]}),
+                "item": [
+                    {"linkId": "business-key", "type": "string"},
+                    {"linkId": "text", "type": "display"},
+                    {"linkId": "group", "type": "group", "required": true, "item": [{"linkId": "x", "type": "string"}]},
+                ]}),
                 json!({"resourceType": "Questionnaire", "meta": {"profile": [format!("{base}/questionnaire")]},
-                    "item": [
-                        {"linkId": "business-key", "type": "string", "required": true},
-                        {"linkId": "text", "type": "display"},
-                        {"linkId": "group", "type": "group", "required": true,
-                            "item": [{"linkId": "x", "type": "string", "required": false}]},
-                    ]}),
+                "item": [
+                    {"linkId": "business-key", "type": "string", "required": true},
+                    {"linkId": "text", "type": "display"},
+                    {"linkId": "group", "type": "group", "required": true,
+                        "item": [{"linkId": "x", "type": "string", "required": false}]},
+                ]}),
             ),
             (
                 json!({"resourceType": "Questionnaire", "meta": {"profile": [format!("{base}/other|1.5.0")]}}),
