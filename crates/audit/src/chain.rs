@@ -19,6 +19,7 @@ pub const MIN_KEY: usize = 32;
 
 /// How hashes are computed.
 #[derive(Clone)]
+#[allow(clippy::large_enum_variant, reason = "there is one per process")]
 pub enum Key {
     /// SHA-256.
     None,

@@ -1,4 +1,5 @@
 //! Laws of the codec: conversion between the formats loses nothing, and no input makes it panic.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
 
 use fhir::primitive::Primitive;
 use fhir::types::{self, Content, Kind, TypeDefinition};

@@ -1,4 +1,5 @@
 //! The codec gives what the public implementation gives, on the shared conversion vectors.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
 //! The validator gives the verdicts of the public implementation on the shared vectors.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
 
 use std::path::PathBuf;
 

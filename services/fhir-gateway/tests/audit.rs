@@ -1,4 +1,5 @@
 //! The audit trail of a running gateway: every decision is there, none of it can be changed unseen.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
 #[path = "gateway/client.rs"]
 #[allow(dead_code, reason = "shared with the gateway's tests")]
 mod client;

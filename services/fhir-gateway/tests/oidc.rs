@@ -1,5 +1,6 @@
 //! Bearer tokens, login by authorization code and back-channel logout against an existing OpenID provider
 //! (node-oidc-provider). `make test-peers` runs it; without the provider's folder it is left out.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
 #[path = "gateway/client.rs"]
 #[allow(dead_code, reason = "shared with the gateway's tests")]
 mod client;

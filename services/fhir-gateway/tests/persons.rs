@@ -1,4 +1,5 @@
 //! Persons of a site: from the certificates and the role file a stand writes to what they may do.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
 #[path = "gateway/client.rs"]
 #[allow(dead_code, reason = "shared with the gateway's tests")]
 mod client;

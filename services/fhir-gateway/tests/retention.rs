@@ -1,4 +1,5 @@
 //! Retention rules at a running gateway: what is old and done goes with all its versions, nothing else does.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
 #[path = "gateway/client.rs"]
 #[allow(dead_code, reason = "shared with the gateway's tests")]
 mod client;

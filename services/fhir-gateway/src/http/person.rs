@@ -37,7 +37,7 @@ pub(super) struct Shown<'a> {
     pub(super) headers: &'a HeaderMap,
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: header::HeaderName) -> Option<&'a str> {
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

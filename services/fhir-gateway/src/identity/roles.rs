@@ -234,7 +234,8 @@ mod tests {
             dsf-role = "SEARCH"
         "#;
         let config: RoleConfig = toml::from_str(text).unwrap();
-        let table: [(&[&str], &[&str], Option<(bool, bool)>); 5] = [
+        type Row<'a> = (&'a [&'a str], &'a [&'a str], Option<(bool, bool)>);
+        let table: [Row<'_>; 5] = [
             (&["realm-reader"], &[], Some((true, false))),
             (&["client.reader"], &["searchers"], Some((true, true))),
             (&["other"], &["searchers"], Some((false, true))),
