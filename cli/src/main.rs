@@ -3,9 +3,13 @@
 
 mod bench;
 mod demo;
+mod incident;
+mod instance;
 mod nats;
+mod operate;
 mod plugin;
 mod progress;
+mod scaffold;
 mod stand;
 mod vectors;
 
@@ -34,6 +38,12 @@ enum Command {
     /// Process plugins.
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// What waits for an operator: failed steps, early warnings.
+    #[command(subcommand)]
+    Incident(incident::Command),
+    /// Process instances: look, correct, end, pause.
+    #[command(subcommand)]
+    Instance(instance::Command),
     /// Compare with outputs of original programs; last line: `N passed, N failed`.
     Vectors(vectors::Arguments),
     /// Measure throughput, latency, CPU and memory in one run.
@@ -47,6 +57,8 @@ async fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Nats(command) => nats::run(command).await,
         Command::Plugin(command) => plugin::run(command).await,
+        Command::Incident(command) => incident::run(command).await,
+        Command::Instance(command) => instance::run(command).await,
         Command::Vectors(arguments) => vectors::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments).await,
     };

@@ -16,6 +16,14 @@ pub enum Command {
         #[command(flatten)]
         identity: Identity,
     },
+    /// Makes a new plugin: one process that runs, to be changed from there.
+    New {
+        /// Folder to make; its name is the plugin's.
+        folder: PathBuf,
+        /// Domain of the process, for example hospital.example.
+        #[arg(long, default_value = "hospital.example")]
+        domain: String,
+    },
     /// Deploys a plugin: its FHIR resources to the endpoint, its models to the engine.
     Deploy {
         /// Folder of the plugin.
@@ -65,6 +73,12 @@ pub struct Target {
 pub async fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Lint { folder, identity } => lint(&folder, identity),
+        Command::New { folder, domain } => {
+            let name = folder.file_name().and_then(|name| name.to_str()).context("the folder has no name")?;
+            crate::scaffold::create(&folder, name, &domain)?;
+            println!("{} made; check it with dsf plugin lint", folder.display());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Deploy { folder, identity, target } => deploy_all(&folder, identity, target).await,
     }
 }
@@ -99,7 +113,8 @@ async fn deploy_all(folder: &std::path::Path, identity: Identity, target: Target
     Ok(ExitCode::SUCCESS)
 }
 
-async fn operators(target: Target) -> Result<Vec<(String, Nats)>> {
+/// Operators' connections to the sites that the target names, by name.
+pub(crate) async fn operators(target: Target) -> Result<Vec<(String, Nats)>> {
     if let Some(url) = target.nats {
         let password = target
             .password_file

@@ -45,6 +45,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (passed, failed) = match arguments.kind {
         Kind::Codec => fhir::vectors::run_codec(&arguments.folder, &mut report),
         Kind::Bpmn => bpmn::vectors::run(&arguments.folder, |scenario| report(&scenario.to_string()))?,
+        Kind::Rbf => linkage::vectors::run_rbf(&arguments.folder, &mut report),
+        Kind::Clk => linkage::vectors::run_clk(&arguments.folder, &mut report),
         Kind::Validation => {
             let plugins = plugins(&arguments.folder);
             // A folder without definitions is judged by the built-in ones.
@@ -52,8 +54,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             let own = own.then(fhir::framework::validator);
             fhir::vectors::run_validation(&arguments.folder, plugins.as_deref(), own.as_ref(), &mut report)
         }
-        Kind::Rbf | Kind::Clk | Kind::Hospital => {
-            bail!("{:?} vectors come with a later version", arguments.kind)
+        Kind::Hospital => {
+            let totals =
+                hospital::vectors::run(&arguments.folder, &mut report).map_err(anyhow::Error::msg)?;
+            if totals.unsupported > 0 {
+                println!("{} under settings that are not offered", totals.unsupported);
+            }
+            (totals.passed, totals.failed)
         }
     };
     println!("{passed} passed, {failed} failed");

@@ -1,6 +1,10 @@
 //! What the end-to-end tests share: stands in temporary folders, Tasks, and waiting for conditions.
 #![forbid(unsafe_code)]
 
+mod peer;
+
+pub use peer::Peer;
+
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
@@ -96,6 +100,13 @@ pub fn organization(value: &str) -> Value {
 pub fn message_input(code: &str, value: &str) -> Value {
     json!({"type": {"coding": [{"system": "http://dsf.dev/fhir/CodeSystem/bpmn-message", "code": code}]},
         "valueString": value})
+}
+
+/// Adds an input to a Task.
+pub fn add_input(task: &mut Value, input: Value) {
+    if let Some(inputs) = task["input"].as_array_mut() {
+        inputs.push(input);
+    }
 }
 
 /// The Task that starts a ping at a site.
@@ -219,7 +230,32 @@ pub fn shared() -> Option<PathBuf> {
     None
 }
 
-/// What a site's engine holds, looked up in its database and compared with what it says itself.
+/// What a Task of a ping says of its only target: the code of its status.
+pub fn ping_status(task: &Value) -> Option<&str> {
+    match coded(&task["output"], "ping-status").as_slice() {
+        [output] => output["valueCoding"]["code"].as_str(),
+        _ => None,
+    }
+}
+
+/// After everything has ended: the engine has nothing left to do, and took up every Task of the
+/// endpoint exactly once. Returns the endpoint's Tasks.
+pub async fn settled(stand: &Stand, site: &Site) -> Result<Vec<Value>> {
+    let peer = Peer::new(stand, site)?;
+    peer.all_ended().await?;
+    let tasks = peer.tasks().await?;
+    let rows = wait_for("the engine to have nothing left", || async {
+        let rows = engine_rows(stand, site).await?;
+        Ok((rows.open == 0 && rows.jobs == 0 && rows.unwritten == 0).then_some(rows))
+    })
+    .await?;
+    if rows.messages != i64::try_from(tasks.len())? || rows.incidents != 0 {
+        bail!("{} has {} Tasks, but its engine {rows:?}", site.name, tasks.len());
+    }
+    Ok(tasks)
+}
+
+/// What a site's engine holds, looked up in its database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EngineRows {
     /// Instances, ended ones included.

@@ -1,5 +1,6 @@
 //! `dsf bench`: throughput, latency, CPU and memory of a site, measured in one run.
 mod client;
+mod counts;
 mod measure;
 mod report;
 
@@ -59,6 +60,15 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         measure_all(&mut stand, Duration::from_secs(arguments.seconds), &progress, &mut report).await;
     progress.end();
     stand.stop().await;
+    let result = match result {
+        Ok(()) => {
+            progress.step("counts per ping");
+            let counted = counts::counts(&folder).await;
+            progress.end();
+            counted.map(|counts| report.counts(&counts))
+        }
+        failed => failed,
+    };
     if temporary {
         // The report matters more than a folder that stays.
         let _ = std::fs::remove_dir_all(&folder);
@@ -89,7 +99,7 @@ async fn measure_all(
             let (client, ping) = (Arc::clone(&client), Arc::clone(&ping));
             move || {
                 let (client, ping) = (Arc::clone(&client), Arc::clone(&ping));
-                async move { complete_ping(&client, &ping).await }
+                async move { complete_ping(&client, &ping).await.map(drop) }
             }
         })
         .await?;
@@ -103,10 +113,9 @@ async fn measure_all(
             stand.sites[0].kill(service, replica).await?;
         }
     }
-    for (reuse, connections) in CONNECTIONS
+    for (reuse, connections) in [Reuse::KeepAlive, Reuse::Resume]
         .into_iter()
-        .map(|connections| (Reuse::KeepAlive, connections))
-        .chain([(Reuse::Resume, 8), (Reuse::Resume, 32)])
+        .flat_map(|reuse| CONNECTIONS.map(|count| (reuse, count)))
     {
         let name = format!("create Task, {connections} connections{}", reuse.suffix());
         progress.step(&name);
@@ -187,8 +196,8 @@ async fn requests(
     .await
 }
 
-/// Posts a start Task and waits until it is completed.
-async fn complete_ping(client: &Client, ping: &Value) -> Result<()> {
+/// Posts a start Task and waits until it is completed; how often it was looked at.
+async fn complete_ping(client: &Client, ping: &Value) -> Result<u32> {
     let created = client.send(Reuse::KeepAlive, "POST", "Task", Some(ping)).await?;
     if created.status != 201 {
         bail!("the start Task was answered with {}: {}", created.status, created.body);
@@ -200,11 +209,13 @@ async fn complete_ping(client: &Client, ping: &Value) -> Result<()> {
         .and_then(|rest| rest.split('/').next())
         .unwrap_or_default()
         .to_owned();
+    let mut looks = 0;
     loop {
         let answer = client.send(Reuse::KeepAlive, "GET", &format!("Task/{id}"), None).await?;
+        looks += 1;
         let task: Value = serde_json::from_str(&answer.body).context("Task is not JSON")?;
         match task["status"].as_str() {
-            Some("completed") if answer.body.contains("pong-received") => return Ok(()),
+            Some("completed") if answer.body.contains("pong-received") => return Ok(looks),
             Some("requested" | "in-progress") => tokio::time::sleep(Duration::from_millis(20)).await,
             status => bail!("a ping ended as {status:?}: {}", answer.body),
         }

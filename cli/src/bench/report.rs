@@ -1,7 +1,10 @@
 //! The report of a run as Markdown.
 use std::{fmt::Write, time::Duration};
 
-use super::measure::{Outcome, Usage};
+use super::{
+    counts::Counts,
+    measure::{Outcome, Usage},
+};
 
 /// Programs in the order of the columns.
 const PROGRAMS: [&str; 6] =
@@ -15,12 +18,20 @@ pub struct Report {
     rows: String,
     memory: String,
     start_up: String,
+    counts: String,
 }
 
 impl Report {
     /// An empty report.
     pub fn new(seconds: u64, replicas: usize) -> Self {
-        Self { replicas, seconds, rows: String::new(), memory: String::new(), start_up: String::new() }
+        Self {
+            replicas,
+            seconds,
+            rows: String::new(),
+            memory: String::new(),
+            start_up: String::new(),
+            counts: String::new(),
+        }
     }
 
     /// Adds a measurement.
@@ -65,6 +76,15 @@ impl Report {
             format!("Ready {:.2} s after the start of the four services of a site.\n", time.as_secs_f64());
     }
 
+    /// Adds what one ping costs.
+    pub fn counts(&mut self, counts: &Counts) {
+        self.counts = format!(
+            "One ping between two sites: {:.1} writing transactions, {:.1} events in the stream, \
+             {:.1} NATS messages in all, {:.1} FHIR requests.\n",
+            counts.commits, counts.events, counts.messages, counts.requests
+        );
+    }
+
     /// The whole report.
     pub fn markdown(&self) -> String {
         let columns = PROGRAMS.join(" | ");
@@ -74,13 +94,14 @@ impl Report {
              | operation | per second | p50 ms | p95 ms | p99 ms | {columns} |\n|---|---:|---:|---:|---:|{dashes}\n{}\n\
              Columns with program names: CPU milliseconds per operation, both sites added up.\n\n\
              | resident MiB per process | {columns} | four services |\n|---|{dashes}---:|\n{}\n\
-             PostgreSQL: sum over its processes, shared memory counted in each.\n\n{}",
+             PostgreSQL: sum over its processes, shared memory counted in each.\n\n{}\n{}",
             std::thread::available_parallelism().map_or(0, usize::from),
             self.seconds,
             self.replicas,
             self.rows,
             self.memory,
             self.start_up,
+            self.counts,
         )
     }
 }

@@ -3,33 +3,66 @@ use fhir::{Element, Resource, generation::MODERN};
 
 use crate::{
     decision::Decision,
-    identity::{Identity, Interaction},
+    identity::{Identity, Interaction, Practitioner},
 };
 
 const AUTHORIZATION: &str = "http://dsf.dev/fhir/StructureDefinition/extension-questionnaire-authorization";
 const USER_TASK_ID: &str = "user-task-id";
 const BUSINESS_KEY: &str = "business-key";
 
-/// Whether a person is among those the response is for. Without any such entry every person of the
-/// site is.
+/// A response for any person of the site: it has no authorization entries.
+const ANYONE: &str = "ANSWER";
+
+/// A response for this person.
+fn for_person(practitioner: &str) -> String {
+    format!("ANSWER-PERSON|{practitioner}")
+}
+
+/// A response for persons with this role.
+fn for_role(system: &str, code: &str) -> String {
+    format!("ANSWER-ROLE|{system}|{code}")
+}
+
+/// Whom a response is for. Without any authorization entry every person of the site is; the public
+/// implementation lets them read but not find it, which nobody can depend on (contract 4.6).
+pub(crate) fn tags(response: &Resource) -> Vec<String> {
+    let entries: Vec<&Element> =
+        response.root().extensions(AUTHORIZATION).flat_map(|extension| extension.each("extension")).collect();
+    if entries.is_empty() {
+        return vec![ANYONE.to_owned()];
+    }
+    entries
+        .into_iter()
+        .filter_map(|entry| match entry.extension_url() {
+            Some("practitioner")
+                if entry.text("valueIdentifier.system") == MODERN.practitioner_identifier =>
+            {
+                entry.text("valueIdentifier.value").map(for_person)
+            }
+            Some("practitioner-role") => {
+                Some(for_role(entry.text("valueCoding.system")?, entry.text("valueCoding.code")?))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// Tags that let a person read a response.
+pub(crate) fn grants(practitioner: &Practitioner) -> Vec<String> {
+    let roles = practitioner.practitioner_roles.iter().map(|role| for_role(&role.system, &role.code));
+    [ANYONE.to_owned(), for_person(&practitioner.identifier)].into_iter().chain(roles).collect()
+}
+
+/// Whether a person is among those the response is for.
 pub fn may_answer(identity: &Identity, response: &Resource) -> Decision {
     match identity {
         _ if identity.acts_for_local_organization() => Decision::Allow,
         Identity::Practitioner(practitioner) => {
-            let entries: Vec<&Element> =
-                response.root().extensions(AUTHORIZATION).flat_map(|e| e.each("extension")).collect();
-            let named = entries.iter().any(|entry| match entry.extension_url() {
-                Some("practitioner") => {
-                    entry.text("valueIdentifier.system") == MODERN.practitioner_identifier
-                        && entry.text("valueIdentifier.value") == Some(&practitioner.identifier)
-                }
-                Some("practitioner-role") => practitioner.practitioner_roles.iter().any(|role| {
-                    entry.text("valueCoding.system") == Some(&role.system)
-                        && entry.text("valueCoding.code") == Some(&role.code)
-                }),
-                _ => false,
-            });
-            Decision::when(entries.is_empty() || named, "the response is for other persons")
+            let tags = tags(response);
+            Decision::when(
+                grants(practitioner).iter().any(|grant| tags.contains(grant)),
+                "the response is for other persons",
+            )
         }
         _ => Decision::Deny("only this site sees its questionnaire responses"),
     }

@@ -1,25 +1,21 @@
-//! What a caller can see of a type: as a condition for searches and for one resource in hand.
-use fhir::{Resource, generation::MODERN, search};
+//! Who may see a version: the rights that are stored with it, and those a caller holds.
+//!
+//! One mechanism for all types: a version carries tags, a caller holds grants, one in common is
+//! enough. Read-access tags are the resource's own; Tasks and QuestionnaireResponses have none and get
+//! theirs from whom they name (fhir-endpoint contract 4.2, 4.5, 4.6). Because the tags belong to the
+//! version, read, search and history of old versions decide alike.
+use fhir::{
+    Element, Resource,
+    generation::{self, MODERN},
+};
 
 use crate::{
     decision::Decision,
     facts::Facts,
     identity::{Identity, Interaction},
-    questionnaire_response, read_access,
+    questionnaire_response,
+    read_access::{self, TagError},
 };
-
-/// A condition on the index values of a resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Condition {
-    /// Parameter key; with `:identifier` for the identifier of a reference.
-    pub parameter: &'static str,
-    /// System, where it matters.
-    pub system: Option<&'static str>,
-    /// Values, any of which is enough.
-    pub values: Vec<String>,
-    /// A token the same resource must have as well: parameter key and code.
-    pub and: Option<(&'static str, &'static str)>,
-}
 
 /// What a caller can see of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,12 +24,64 @@ pub enum Scope {
     Everything,
     /// Nothing.
     Nothing,
-    /// Versions with one of these read tags.
+    /// Versions with one of these tags.
     Tags(Vec<String>),
-    /// Resources of which one of these holds.
-    AnyOf(Vec<Condition>),
-    /// Resources that an in-memory rule lets the caller see; only for QuestionnaireResponse.
-    Authorized,
+}
+
+/// Task whose requester is this organization.
+fn requester(organization: &str) -> String {
+    format!("REQUESTER|{organization}")
+}
+
+/// Task whose requester is this person.
+fn person(practitioner: &str) -> String {
+    format!("PERSON|{practitioner}")
+}
+
+/// Task for this organization.
+fn recipient(organization: &str) -> String {
+    format!("RECIPIENT|{organization}")
+}
+
+/// Draft Task for this organization.
+fn draft(organization: &str) -> String {
+    format!("DRAFT|{organization}")
+}
+
+/// Tags to be stored with a version.
+///
+/// # Errors
+/// Read-access tags that are missing or not valid. Tasks and QuestionnaireResponses never fail.
+pub fn tags(resource: &Resource, facts: &dyn Facts) -> Result<Vec<String>, TagError> {
+    match resource.resource_type() {
+        "Task" => Ok(task_tags(resource)),
+        "QuestionnaireResponse" => Ok(questionnaire_response::tags(resource)),
+        _ => Ok(read_access::tags(resource, facts)?.iter().map(read_access::ReadTag::text).collect()),
+    }
+}
+
+fn task_tags(task: &Resource) -> Vec<String> {
+    // Identifier values of organizations are unique over the systems of all generations.
+    let organization = |reference: &Element| {
+        let system = reference.text("identifier.system")?;
+        generation::all().into_iter().find(|names| names.organization_identifier == system)?;
+        reference.text("identifier.value").map(str::to_owned)
+    };
+    let mut tags = Vec::new();
+    for reference in task.each("requester") {
+        if let Some(identifier) = organization(reference) {
+            tags.push(requester(&identifier));
+        } else if reference.text("identifier.system") == MODERN.practitioner_identifier {
+            tags.extend(reference.text("identifier.value").map(person));
+        }
+    }
+    for identifier in task.at("restriction.recipient").into_iter().filter_map(organization) {
+        if task.text("status") == Some("draft") {
+            tags.push(draft(&identifier));
+        }
+        tags.push(recipient(&identifier));
+    }
+    tags
 }
 
 /// Scope of a caller for a type, rights of the role included (contract 4.2, 4.5, 4.6).
@@ -45,82 +93,36 @@ pub fn of(identity: &Identity, resource_type: &str, facts: &dyn Facts) -> Scope 
         return Scope::Nothing;
     }
     match resource_type {
-        "Task" => task(identity, facts),
+        "Task" => Scope::Tags(task_grants(identity, facts.local_organization())),
         "QuestionnaireResponse" => match identity {
             _ if identity.acts_for_local_organization() => Scope::Everything,
-            Identity::Practitioner(_) => Scope::Authorized,
+            Identity::Practitioner(practitioner) => Scope::Tags(questionnaire_response::grants(practitioner)),
             _ => Scope::Nothing,
         },
         _ => Scope::Tags(read_access::grants(identity, facts)),
     }
 }
 
-const REQUESTER: &str = "Task.requester:identifier";
-const RECIPIENT: &str = "Task.-recipient:identifier";
-
-fn task(identity: &Identity, facts: &dyn Facts) -> Scope {
-    let by = |parameter, system, value: &str| Condition {
-        parameter,
-        system,
-        values: vec![value.to_owned()],
-        and: None,
-    };
-    // Identifier values of organizations are unique over the systems of all generations.
-    let recipient = by(RECIPIENT, None, facts.local_organization());
+fn task_grants(identity: &Identity, local: &str) -> Vec<String> {
     match identity {
         Identity::Organization(organization) if organization.local => {
-            Scope::AnyOf(vec![recipient, by(REQUESTER, None, &organization.identifier)])
+            vec![recipient(local), requester(&organization.identifier)]
         }
-        Identity::Organization(organization) => {
-            Scope::AnyOf(vec![by(REQUESTER, None, &organization.identifier)])
-        }
-        Identity::Practitioner(practitioner) if practitioner.is_admin() => Scope::AnyOf(vec![recipient]),
-        Identity::Practitioner(practitioner) => Scope::AnyOf(vec![
-            by(REQUESTER, MODERN.practitioner_identifier, &practitioner.identifier),
-            Condition { and: Some(("Task.status", "draft")), ..recipient },
-        ]),
-        Identity::Loader => Scope::Everything,
+        Identity::Organization(organization) => vec![requester(&organization.identifier)],
+        Identity::Practitioner(practitioner) if practitioner.is_admin() => vec![recipient(local)],
+        Identity::Practitioner(practitioner) => vec![person(&practitioner.identifier), draft(local)],
+        Identity::Loader => Vec::new(),
     }
 }
 
-impl Condition {
-    fn holds(&self, values: &[search::IndexValue]) -> bool {
-        let found = |key: &str, system: Option<&str>, codes: &[&str]| {
-            values.iter().any(|value| {
-                let (own_key, own_system, own_code) = match &value.value {
-                    search::Value::Token { system, code } => (value.parameter.key.to_owned(), system, code),
-                    search::Value::Identifier { system, code } => {
-                        (format!("{}:identifier", value.parameter.key), system, code)
-                    }
-                    _ => return false,
-                };
-                own_key == key
-                    && codes.contains(&own_code.as_str())
-                    && system.is_none_or(|system| own_system.as_deref() == Some(system))
-            })
-        };
-        let wanted: Vec<&str> = self.values.iter().map(String::as_str).collect();
-        found(self.parameter, self.system, &wanted)
-            && self.and.is_none_or(|(key, code)| found(key, None, &[code]))
-    }
-}
-
-/// Whether a caller may read a version. `tags` are the stored read tags of that version.
-pub fn may_read(identity: &Identity, resource: &Resource, tags: &[String], facts: &dyn Facts) -> Decision {
-    match of(identity, resource.resource_type(), facts) {
+/// Whether a caller may read a version of a type that carries `tags`.
+pub fn may_read(identity: &Identity, resource_type: &str, tags: &[String], facts: &dyn Facts) -> Decision {
+    match of(identity, resource_type, facts) {
         Scope::Everything => Decision::Allow,
         Scope::Nothing => Decision::Deny("the caller's roles do not include reading this type"),
         Scope::Tags(grants) => Decision::when(
             grants.iter().any(|grant| tags.contains(grant)),
-            "no read-access tag names the caller",
+            "nothing in the version names the caller",
         ),
-        Scope::AnyOf(conditions) => {
-            let values = search::extract(resource);
-            Decision::when(
-                conditions.iter().any(|condition| condition.holds(&values)),
-                "the caller is neither requester nor recipient",
-            )
-        }
-        Scope::Authorized => questionnaire_response::may_answer(identity, resource),
     }
 }

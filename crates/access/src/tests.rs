@@ -294,10 +294,9 @@ fn who_reads_which_tag() {
         (vec!["LOCAL".into(), role("DTS")], [true, true, false]),
         (vec!["LOCAL".into(), role("DIC")], [true, false, false]),
     ];
-    let resource = json(r#"{"resourceType":"CodeSystem","status":"active","content":"complete"}"#);
     for (tags, expected) in table {
         let allowed = [local(), remote(), stranger.clone()]
-            .map(|caller| scope::may_read(&caller, &resource, &tags, &world).is_allowed());
+            .map(|caller| scope::may_read(&caller, "CodeSystem", &tags, &world).is_allowed());
         assert_eq!(allowed, expected, "{tags:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! What can be done to a process instance.
 use uuid::Uuid;
 
-use crate::value::Variables;
+use crate::value::{Value, Variables};
 
 /// A command to one instance. Ids are those that earlier effects announced.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +72,55 @@ pub enum Command {
         variables: Variables,
         /// Where the completion came from. Not kept: no end event completes it.
         source: Option<String>,
+    },
+    /// A called instance completed: its outputs are mapped, the call activity ends.
+    CallDone {
+        /// The call.
+        call: Uuid,
+        /// Variables of the called instance at its end.
+        variables: Variables,
+    },
+    /// A called instance threw an error or escalation that it does not catch itself. Fails with
+    /// [`crate::StepError::NotCaught`] where this instance does not catch it either.
+    CallThrew {
+        /// The call.
+        call: Uuid,
+        /// An escalation, not an error.
+        escalation: bool,
+        /// Its code.
+        code: String,
+        /// Text for `errorMessageVariable`.
+        message: Option<String>,
+        /// Variables of the called instance.
+        variables: Variables,
+    },
+    /// An operator lets the waiting activity end as if it were done.
+    Skip {
+        /// Id of the job, user task, call, subscription, timer or failed token.
+        token: Uuid,
+    },
+    /// An operator takes the token away from where it waits and lets it enter another element of
+    /// the same scope.
+    Move {
+        /// As in [`Command::Skip`].
+        token: Uuid,
+        /// Element id.
+        to: String,
+    },
+    /// A token that failed at an error end event tries again.
+    Retry {
+        /// As [`crate::Effect::UncaughtError`] named it.
+        token: Uuid,
+    },
+    /// An operator changes a variable: in the nearest scope around the token that has it, else at
+    /// the instance.
+    EditVariable {
+        /// A waiting token; none: the instance.
+        token: Option<Uuid>,
+        /// Its name.
+        name: String,
+        /// None removes it.
+        value: Option<Value>,
     },
     /// Sets variables at the instance.
     SetVariables {

@@ -14,6 +14,7 @@ pub(crate) type FlowIx = u32;
 pub struct Definition {
     pub(crate) name: Option<String>,
     pub(crate) version_tag: Option<String>,
+    pub(crate) history_time_to_live: Option<String>,
     pub(crate) fingerprint: u32,
     pub(crate) elements: Vec<Element>,
     pub(crate) flows: Vec<Flow>,
@@ -113,6 +114,45 @@ pub(crate) struct Element {
     pub listeners: Vec<Listener>,
 }
 
+/// Which deployed version a call activity starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallBinding {
+    /// The newest one.
+    Latest,
+    /// The one deployed together with the caller.
+    Deployment,
+    /// The one with this number in the order of deployments of the key, from 1.
+    Version(String),
+    /// The newest one with this version tag.
+    VersionTag(String),
+}
+
+/// A call activity (contract 7.3).
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// Process id of the called process.
+    pub called: Template,
+    pub binding: Binding,
+    pub business_key: Option<Template>,
+    pub inputs: Vec<Passed>,
+    pub outputs: Vec<Returned>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Binding {
+    Latest,
+    Deployment,
+    Version(Template),
+    VersionTag(Template),
+}
+
+/// `camunda:out` of a call: what comes back, and whether it stays at the call activity.
+#[derive(Debug)]
+pub(crate) struct Returned {
+    pub what: Passed,
+    pub local: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Flow {
     pub id: String,
@@ -145,6 +185,7 @@ pub(crate) enum Kind {
         result: Option<String>,
     },
     Receive(Template),
+    Call(Box<Call>),
     User {
         form_key: Option<Template>,
         listeners: Vec<TaskListener>,
@@ -247,13 +288,24 @@ pub(crate) enum MappedValue {
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub on: ListenerEvent,
-    pub assignments: Vec<Assignment>,
+    pub work: ListenerWork,
+}
+
+/// What an execution listener does.
+#[derive(Debug)]
+pub(crate) enum ListenerWork {
+    /// Runs inside the step.
+    Assign(Vec<Assignment>),
+    /// A job for a worker; the token waits for it.
+    Job { class: String, fields: Vec<(String, Template)> },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListenerEvent {
     Start,
     End,
+    /// Of this flow.
+    Take(FlowIx),
 }
 
 #[derive(Debug)]
@@ -269,10 +321,22 @@ pub(crate) struct Multi {
     pub collection: Option<Template>,
     pub element_variable: Option<String>,
     pub completion: Option<Expression>,
+    /// A standard loop: a sequence without a known length.
+    pub looped: Option<Loop>,
     pub async_before: bool,
     pub async_after: bool,
     pub exclusive: bool,
     pub retry_cycle: Option<Template>,
+}
+
+/// `standardLoopCharacteristics`: again while the condition holds.
+#[derive(Debug)]
+pub(crate) struct Loop {
+    /// The condition is looked at before the first round, too.
+    pub test_before: bool,
+    /// None: always, up to the maximum.
+    pub condition: Option<Expression>,
+    pub maximum: Option<i64>,
 }
 
 /// `camunda:in` of a signal: a variable that goes with it.
@@ -291,6 +355,11 @@ impl Definition {
     /// `camunda:versionTag`.
     pub fn version_tag(&self) -> Option<&str> {
         self.version_tag.as_deref()
+    }
+
+    /// `camunda:historyTimeToLive`: how long an ended instance is kept, ISO 8601 or a number of days.
+    pub fn history_time_to_live(&self) -> Option<&str> {
+        self.history_time_to_live.as_deref()
     }
 
     /// Name of the process.
@@ -332,14 +401,14 @@ impl Definition {
 
     /// Classes and topics for which the process creates jobs, sorted, without those run inline.
     pub fn implementations(&self) -> Vec<&str> {
-        let job = |element: &'_ Element| element.job().filter(|job| job.inline.is_none()).is_some();
-        let mut names: Vec<&str> = self
-            .elements
-            .iter()
-            .filter(|e| job(e))
-            .filter_map(|e| e.job())
-            .map(|j| j.implementation.as_str())
-            .collect();
+        let jobs = self.elements.iter().filter_map(Element::job);
+        let jobs = jobs.filter(|job| job.inline.is_none()).map(|job| job.implementation.as_str());
+        let listeners = self.elements.iter().flat_map(|element| &element.listeners);
+        let listeners = listeners.filter_map(|listener| match &listener.work {
+            ListenerWork::Job { class, .. } => Some(class.as_str()),
+            ListenerWork::Assign(_) => None,
+        });
+        let mut names: Vec<&str> = jobs.chain(listeners).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -435,6 +504,7 @@ impl Element {
             Kind::Job(JobKind::SendTask, _) => "sendTask",
             Kind::Job(..) | Kind::Evaluate { .. } => "serviceTask",
             Kind::Receive(_) => "receiveTask",
+            Kind::Call(_) => "callActivity",
             Kind::User { .. } => "userTask",
             Kind::Exclusive => "exclusiveGateway",
             Kind::Parallel => "parallelGateway",

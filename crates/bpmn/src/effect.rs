@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use crate::definition::CallBinding;
 use crate::value::{Value, Variables};
 
 /// One consequence of a step. The caller carries all of them out in the transaction that stores the
@@ -108,6 +109,42 @@ pub enum Effect {
         /// User task id.
         id: Uuid,
     },
+    /// A call activity wants an instance; answered by `CallDone` or `CallThrew`.
+    StartCall {
+        /// Call id; the called instance is to have the same id.
+        id: Uuid,
+        /// Element id.
+        activity: String,
+        /// Process id.
+        called: String,
+        /// Which version of it.
+        binding: CallBinding,
+        /// Business key for the called instance.
+        business_key: Option<String>,
+        /// Its variables.
+        variables: Variables,
+    },
+    /// The called instance is to be cancelled.
+    CancelCall {
+        /// Call id.
+        id: Uuid,
+    },
+    /// This called instance does not catch what was thrown: the caller is to be asked (`CallThrew`).
+    /// An error's token waits meanwhile; an escalation's has gone on.
+    ThrowToCaller {
+        /// Element id.
+        activity: String,
+        /// The job, or the token, that waits; none for an escalation.
+        token: Option<Uuid>,
+        /// True when `token` is a job.
+        job: bool,
+        /// An escalation, not an error.
+        escalation: bool,
+        /// Its code.
+        code: String,
+        /// Error message.
+        message: Option<String>,
+    },
     /// An end event was reached: the messages with these sources are done, newest first
     /// (contract 2.5). The start source stays known to the state and may come again.
     CompleteSources {
@@ -120,6 +157,8 @@ pub enum Effect {
         activity: String,
         /// The job that reported it and still is open; none for an error end event.
         job: Option<Uuid>,
+        /// The job, or the token that waits at the error end event.
+        token: Uuid,
         /// Error code; empty where the end event names none.
         code: String,
         /// Error message.
@@ -135,6 +174,8 @@ pub enum Effect {
         kind: &'static str,
         /// Ids of the enclosing scopes joined by `/`; empty at process level.
         scope: String,
+        /// When the activity was entered, milliseconds since the epoch.
+        since: i64,
     },
     /// The last token ended.
     InstanceCompleted,
@@ -180,6 +221,8 @@ pub enum HistoryKind {
     End,
     /// Interrupted.
     Cancel,
+    /// An operator changed a variable seen from here.
+    Edit,
 }
 
 /// A listener to call.

@@ -22,6 +22,7 @@
 
 mod command;
 mod compile;
+mod cron;
 mod definition;
 mod effect;
 mod expression;
@@ -37,12 +38,12 @@ mod xml;
 pub use command::{Command, Context, Options, StartAt};
 pub use compile::{compile, compile_all};
 pub use definition::{
-    CompileError, CompileErrors, CompileOptions, Definition, Inline, InlineAssignment, StartEvent,
-    StartTrigger,
+    CallBinding, CompileError, CompileErrors, CompileOptions, Definition, Inline, InlineAssignment,
+    StartEvent, StartTrigger,
 };
 pub use effect::{Effect, HistoryKind, JobKind, ListenerCall, SubscriptionKind};
 pub use lint::{Finding, Severity, lint};
 pub use model::{Model, ParseError, parse};
-pub use state::{AsyncWait, OpenJob, OpenSubscription, OpenTimer, OpenUserTask, State, Status};
+pub use state::{AsyncWait, OpenJob, OpenSubscription, OpenTimer, OpenUserTask, State, Status, Token};
 pub use step::{StepError, step};
 pub use value::{Value, ValueError, Variables};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::definition::{Definition, ElementIx, FlowIx};
+use crate::definition::{Definition, ElementIx, FlowIx, ListenerWork};
 use crate::value::{Value, Variables};
 
 /// Version of the stored form.
@@ -26,6 +26,9 @@ pub struct State {
     pub(crate) fingerprint: u32,
     pub(crate) instance: Uuid,
     pub(crate) status: Status,
+    /// A call activity started it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) called: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) business_key: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,6 +61,9 @@ pub(crate) struct Node {
     #[serde(default, skip_serializing_if = "is_false")]
     pub body: bool,
     pub wait: Wait,
+    /// When it was entered, milliseconds since the epoch.
+    #[serde(default)]
+    pub since: i64,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: Variables,
     /// Sources of messages received in this scope and not completed by an end event yet.
@@ -72,6 +78,32 @@ pub(crate) struct Node {
     /// In a compensation handler: the activity instance that waits for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compensates: Option<NodeId>,
+    /// The job is that of an execution listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listening: Option<Listening>,
+}
+
+/// Where an activity instance is in its execution listeners.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Listening {
+    pub stage: Stage,
+    /// Place of the listener among those of the element.
+    pub at: usize,
+    /// Flows that are taken afterwards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flows: Vec<FlowIx>,
+}
+
+/// When listeners run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Stage {
+    /// Before the activity is carried out.
+    Start,
+    /// At a catch event that an event-based gateway has passed already.
+    Caught,
+    /// After the activity, then on the flows it leaves by.
+    End,
 }
 
 /// A completed activity that can be compensated.
@@ -119,7 +151,9 @@ pub(crate) enum Wait {
     /// For its compensation handlers (compensation and cancel events, completed subprocesses).
     Compensating,
     /// For an operator, after an uncaught error end event.
-    Failed,
+    Failed(Uuid),
+    /// For a called instance.
+    Call(Uuid),
 }
 
 /// One open event.
@@ -142,6 +176,8 @@ pub(crate) enum TriggerOn {
         due: i64,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cycle: Option<crate::iso8601::Cycle>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cron: Option<crate::cron::Cron>,
     },
     Condition,
 }
@@ -203,7 +239,28 @@ pub struct OpenUserTask {
     pub activity: String,
 }
 
+/// A place where the instance waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Id for commands: of the job, continuation, user task, call, subscription or timer. None where
+    /// only other tokens can end the wait (joins, compensation).
+    pub id: Option<Uuid>,
+    /// Element id.
+    pub activity: String,
+    /// Scopes around it joined by `/`.
+    pub scope: String,
+    /// When the activity was entered, milliseconds since the epoch.
+    pub since: i64,
+    /// `job`, `continuation`, `user-task`, `call`, `event`, `join`, `compensation` or `failed`.
+    pub waits_for: String,
+}
+
 impl State {
+    /// A fresh instance that a call activity starts; its id is the id of the call.
+    pub fn called(definition: &Definition, instance: Uuid) -> State {
+        State { called: true, ..State::new(definition, instance) }
+    }
+
     /// A fresh instance of a definition, to be started with [`crate::Command::Start`].
     pub fn new(definition: &Definition, instance: Uuid) -> State {
         State {
@@ -211,6 +268,7 @@ impl State {
             fingerprint: definition.fingerprint(),
             instance,
             status: Status::Fresh,
+            called: false,
             business_key: None,
             start_source: None,
             next: ROOT + 1,
@@ -292,7 +350,7 @@ impl State {
             Wait::Job(id) => Some(OpenJob {
                 id,
                 activity: definition.id_of(node.element).to_owned(),
-                implementation: definition.implementation_of(node.element).unwrap_or_default().to_owned(),
+                implementation: node.implementation(definition).unwrap_or_default().to_owned(),
             }),
             _ => None,
         };
@@ -339,6 +397,52 @@ impl State {
         open
     }
 
+    /// Open calls, oldest first.
+    pub fn calls(&self) -> Vec<Uuid> {
+        let open = |node: &Node| if let Wait::Call(id) = node.wait { Some(id) } else { None };
+        self.nodes.values().filter_map(open).collect()
+    }
+
+    /// Where tokens wait, oldest first.
+    pub fn tokens(&self, definition: &Definition) -> Vec<Token> {
+        if !self.is_active() {
+            return Vec::new();
+        }
+        let mut tokens = Vec::new();
+        for (node_id, node) in &self.nodes {
+            let trigger = node.triggers.first().map(|trigger| trigger.id);
+            let (id, waits_for) = match node.wait {
+                Wait::Scope => continue,
+                Wait::Job(id) => (Some(id), "job"),
+                Wait::AsyncBefore(id) | Wait::AsyncAfter(id, _) => (Some(id), "continuation"),
+                Wait::UserTask(id) => (Some(id), "user-task"),
+                Wait::Call(id) => (Some(id), "call"),
+                Wait::Failed(id) => (Some(id), "failed"),
+                Wait::Event => (trigger, "event"),
+                Wait::Compensating => (None, "compensation"),
+                Wait::Join | Wait::Running => (None, "join"),
+            };
+            tokens.push(Token {
+                id,
+                activity: definition.id_of(node.element).to_owned(),
+                scope: self.scope_path(definition, *node_id),
+                since: node.since,
+                waits_for: waits_for.to_owned(),
+            });
+        }
+        tokens
+    }
+
+    /// Variables by scope path, the instance itself first (empty path).
+    pub fn scoped_variables(&self, definition: &Definition) -> Vec<(String, &Variables)> {
+        let with = self.nodes.iter().filter(|(_, node)| !node.variables.is_empty());
+        with.map(|(id, node)| match *id {
+            ROOT => (String::new(), &node.variables),
+            _ => (join_path(self.scope_path(definition, *id), &node.label(definition)), &node.variables),
+        })
+        .collect()
+    }
+
     /// Open user tasks, oldest first.
     pub fn user_tasks(&self, definition: &Definition) -> Vec<OpenUserTask> {
         let open = |node: &Node| match node.wait {
@@ -365,7 +469,12 @@ impl State {
     /// The node that waits with this id.
     pub(crate) fn node_of(&self, anchor: Uuid) -> Option<NodeId> {
         let holds = |node: &Node| match node.wait {
-            Wait::Job(id) | Wait::UserTask(id) | Wait::AsyncBefore(id) | Wait::AsyncAfter(id, _)
+            Wait::Job(id)
+            | Wait::UserTask(id)
+            | Wait::Call(id)
+            | Wait::Failed(id)
+            | Wait::AsyncBefore(id)
+            | Wait::AsyncAfter(id, _)
                 if id == anchor =>
             {
                 true
@@ -394,6 +503,15 @@ impl State {
 }
 
 impl Node {
+    /// Class or topic of the job it waits for.
+    pub(crate) fn implementation<'d>(&self, definition: &'d Definition) -> Option<&'d str> {
+        let Some(listening) = &self.listening else { return definition.implementation_of(self.element) };
+        match definition.element(self.element).listeners.get(listening.at).map(|listener| &listener.work) {
+            Some(ListenerWork::Job { class, .. }) => Some(class),
+            _ => None,
+        }
+    }
+
     /// Element id, marked where the node is a multi-instance body.
     pub(crate) fn label(&self, definition: &Definition) -> String {
         let id = definition.id_of(self.element);

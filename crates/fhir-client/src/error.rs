@@ -83,7 +83,7 @@ impl TransportError {
 }
 
 /// The kind of an input or output error, looked for along its causes.
-pub(crate) fn kind_of(error: &(dyn Error + 'static)) -> TransportKind {
+pub fn kind_of(error: &(dyn Error + 'static)) -> TransportKind {
     let mut found = None;
     let mut next = Some(error);
     while let Some(error) = next {

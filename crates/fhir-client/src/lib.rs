@@ -17,7 +17,7 @@ use http::{HeaderValue, Method, Request, Uri, header};
 use http_body_util::Full;
 
 pub use answer::Answer;
-pub use error::{SetupError, TransportError, TransportKind};
+pub use error::{SetupError, TransportError, TransportKind, kind_of};
 
 use pool::Pool;
 
@@ -144,8 +144,9 @@ impl Client {
         let request = message(&method, &uri, body, headers)
             .ok_or_else(|| TransportError::before(TransportKind::Other))?;
         // Repeating these cannot take effect twice: RFC 9110 section 9.2.2 and FHIR's conditions.
-        let repeatable =
-            method == Method::GET || headers.if_match.is_some() || headers.if_none_exist.is_some();
+        let repeatable = matches!(method, Method::GET | Method::HEAD)
+            || headers.if_match.is_some()
+            || headers.if_none_exist.is_some();
         self.pool.exchange(&uri, request, repeatable, bounds).await
     }
 }

@@ -25,6 +25,7 @@ pub mod primitive;
 pub mod reference;
 mod resource;
 pub mod search;
+pub mod summary;
 pub mod task;
 pub mod types;
 pub mod validation;
@@ -34,6 +35,7 @@ mod xml;
 
 pub use element::Element;
 pub use error::ParseError;
+pub use json::syntax;
 pub use limits::Limits;
 pub use resource::Resource;
 

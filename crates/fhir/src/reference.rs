@@ -222,6 +222,65 @@ fn walk_mut(
     }
 }
 
+/// Data types whose `url` may be a reference to a resource (contract `fhir-endpoint.md` section 5.1).
+const WITH_URL: [&str; 2] = ["Attachment", "RelatedArtifact"];
+
+/// Calls `look` with the path and the text of every `url` of an attachment or related artifact, those in
+/// extensions included, those of nested resources not.
+pub fn for_each_url<'a>(resource: &'a Resource, look: &mut impl FnMut(&str, &'a str)) {
+    if let Some(definition) = types::resource(resource.resource_type()) {
+        walk_urls(definition, resource.root(), &mut vec![resource.resource_type()], look);
+    }
+}
+
+fn walk_urls<'a>(
+    definition: &'static TypeDefinition,
+    element: &'a Element,
+    path: &mut Vec<&'a str>,
+    look: &mut impl FnMut(&str, &'a str),
+) {
+    for child in element.children() {
+        let inner = match definition.member(child.name()).map(|member| member.content) {
+            Some(Content::Complex(index)) => types::by_index(index),
+            _ => continue,
+        };
+        path.push(child.name());
+        if WITH_URL.contains(&inner.path())
+            && let Some(url) = child.text("url")
+        {
+            look(&path.join("."), url);
+        }
+        walk_urls(inner, child, path, look);
+        path.pop();
+    }
+}
+
+/// Replaces those urls of attachments and related artifacts for which `change` gives another one.
+pub fn replace_urls(resource: &mut Resource, change: &impl Fn(&str) -> Option<String>) {
+    if let Some(definition) = types::resource(resource.resource_type()) {
+        replace_urls_in(definition, resource.root_mut(), change);
+    }
+}
+
+fn replace_urls_in(
+    definition: &'static TypeDefinition,
+    element: &mut Element,
+    change: &impl Fn(&str) -> Option<String>,
+) {
+    for child in element.children_mut() {
+        let inner = match definition.member(child.name()).map(|member| member.content) {
+            Some(Content::Complex(index)) => types::by_index(index),
+            _ => continue,
+        };
+        if WITH_URL.contains(&inner.path())
+            && let Some(url) = child.text("url").and_then(change)
+        {
+            child.set_text("url", &url);
+        }
+        replace_urls_in(inner, child, change);
+    }
+}
+
 /// Removes `reference` from every Reference that also has an `identifier`: on every output peers see
 /// the logical form
 /// they sent, whatever the server has resolved (contract `fhir-endpoint.md` section 5.5).

@@ -46,6 +46,19 @@ pub struct RefuseRequest {
     pub reason: String,
 }
 
+/// A completed QuestionnaireResponse that ends a user task. The engine answers after its commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CompleteTaskRequest {
+    /// Where the QuestionnaireResponse is; identifies it.
+    pub source: Source,
+    /// Answer to the item `user-task-id`.
+    pub user_task: String,
+    /// Answer to the item `business-key`.
+    pub business_key: Option<String>,
+    /// The QuestionnaireResponse.
+    pub document: Document,
+}
+
 /// Deploys the models of one plugin version; identical content is not deployed again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeployRequest {
@@ -124,6 +137,9 @@ pub struct InstanceView {
     pub started: String,
     /// End, RFC 3339.
     pub ended: Option<String>,
+    /// The instance whose call activity started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
     /// Ids of the activities that wait.
     pub waiting: Vec<String>,
     /// Steps so far, oldest first.

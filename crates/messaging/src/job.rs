@@ -16,6 +16,9 @@ pub const SEND: &str = "dsf/send";
 /// Job type by which the router writes the desired status of a received Task.
 pub const WRITE_BACK: &str = "dsf/write-back";
 
+/// Job type by which the router makes the QuestionnaireResponse of a user task.
+pub const FORM: &str = "dsf/user-task";
+
 /// A typed process variable.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Variable {
@@ -118,6 +121,9 @@ pub struct Job {
     /// Only for [`WRITE_BACK`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_back: Option<WriteBackOrder>,
+    /// Only for [`FORM`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<FormOrder>,
     /// W3C `traceparent` of the step that created the job: parent of the worker's span.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
@@ -183,6 +189,11 @@ pub enum Outcome {
     },
     /// Only for [`SEND`]: the message did not reach the partner and will not be tried again.
     SendFailed(SendFailure),
+    /// Only for [`FORM`]: the QuestionnaireResponse is there.
+    Created {
+        /// Where.
+        source: Source,
+    },
     /// Only for [`WRITE_BACK`]: what the Task now is.
     Written {
         /// Status that stands in the Task now.
@@ -279,12 +290,26 @@ pub struct SendFailure {
     pub message: String,
 }
 
+/// A user task that waits for a QuestionnaireResponse (contract 4).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FormOrder {
+    /// Value of the item `user-task-id`; also identifies the QuestionnaireResponse over all attempts.
+    pub user_task: String,
+    /// Canonical of the Questionnaire, `url|version`.
+    pub form_key: String,
+    /// Value of the item `business-key`.
+    pub business_key: String,
+    /// Fields of the task listeners: who may answer (`practitionerRole`, `practitioner`, …).
+    #[serde(default)]
+    pub fields: BTreeMap<String, Value>,
+}
+
 /// A desired Task status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WriteBackOrder {
     /// The Task.
     pub source: Source,
-    /// Status to reach: `in-progress`, `completed` or `failed`.
+    /// Status to reach: `in-progress`, `completed` or `failed`; `amended` for a QuestionnaireResponse.
     pub status: String,
     /// Outputs the Task must have, as FHIR JSON, in order.
     pub outputs: Vec<Value>,

@@ -23,12 +23,30 @@ pub enum User {
     Engine,
     /// `process-worker`, and workers of other authors.
     Worker,
+    /// `mpi-adapter`.
+    PatientIndex,
+    /// `pdp-adapter`.
+    Consent,
+    /// `mdat-adapter`.
+    MedicalData,
+    /// `rbf-worker`, the only one that may ask for persons.
+    Linkage,
     /// `dsf` as an operator's tool.
     Operator,
 }
 
 /// All users, in the order of the table.
-pub const USERS: [User; 5] = [User::Gateway, User::Router, User::Engine, User::Worker, User::Operator];
+pub const USERS: [User; 9] = [
+    User::Gateway,
+    User::Router,
+    User::Engine,
+    User::Worker,
+    User::PatientIndex,
+    User::Consent,
+    User::MedicalData,
+    User::Linkage,
+    User::Operator,
+];
 
 /// What one user may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +67,10 @@ impl User {
             Self::Router => "router",
             Self::Engine => "engine",
             Self::Worker => "worker",
+            Self::PatientIndex => "mpi",
+            Self::Consent => "pdp",
+            Self::MedicalData => "mdat",
+            Self::Linkage => "rbf",
             Self::Operator => "operator",
         }
     }
@@ -71,10 +93,12 @@ impl User {
                 let mut publish = own(&[
                     subject::DELIVER,
                     subject::REFUSE,
+                    subject::COMPLETE_TASK,
                     subject::CLAIM,
                     subject::HEARTBEAT,
                     &subject::job_result(crate::job::SEND),
                     &subject::job_result(crate::job::WRITE_BACK),
+                    &subject::job_result(crate::job::FORM),
                 ]);
                 publish.push(format!("$JS.API.STREAM.INFO.{EVENTS}"));
                 for lane in [Lane::Keyed, Lane::New] {
@@ -87,6 +111,7 @@ impl User {
                 let subscribe = own(&[
                     &subject::job_hint(crate::job::SEND),
                     &subject::job_hint(crate::job::WRITE_BACK),
+                    &subject::job_hint(crate::job::FORM),
                     subject::EGRESS,
                     subject::ROUTER_SITE,
                 ]);
@@ -102,18 +127,31 @@ impl User {
                     subject::JOB_RESULTS,
                     subject::EGRESS,
                     subject::ROUTER_SITE,
+                    subject::PDP_DECIDE,
+                    subject::MDAT_COUNT,
+                    subject::MDAT_IDS,
+                    subject::MDAT_ROWS,
                 ]),
                 own(&["job.>"]),
                 false,
             ),
+            Self::PatientIndex => (
+                Vec::new(),
+                own(&[subject::MPI_FIND, subject::MPI_MATCH, subject::MPI_CROSS_REFERENCE]),
+                true,
+            ),
+            Self::Consent => (Vec::new(), own(&[subject::PDP_DECIDE, subject::PDP_REVOKED]), true),
+            Self::MedicalData => {
+                (Vec::new(), own(&[subject::MDAT_COUNT, subject::MDAT_IDS, subject::MDAT_ROWS]), true)
+            }
+            Self::Linkage => (
+                own(&[subject::MPI_FIND, subject::MPI_MATCH, subject::MPI_CROSS_REFERENCE]),
+                Vec::new(),
+                false,
+            ),
             Self::Operator => {
-                let mut publish = own(&[
-                    subject::DEPLOY,
-                    subject::INSTANCES,
-                    subject::ENGINE_STATUS,
-                    subject::EGRESS,
-                    subject::ROUTER_SITE,
-                ]);
+                let mut publish = own(&subject::OPERATIONS);
+                publish.extend(own(&[subject::EGRESS, subject::ROUTER_SITE, subject::PDP_REVOKED]));
                 publish.extend(stream_rights());
                 (publish, Vec::new(), false)
             }

@@ -15,8 +15,9 @@ pub const EVENTS: &str = "EVENTS";
 pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// Events kept at most. The outbox waits when the stream is full (`discard: new`).
 pub const MAX_EVENTS: i64 = 1_000_000;
-/// How long the server waits for an acknowledgement before it delivers an event again.
-pub const ACK_WAIT: Duration = Duration::from_secs(30);
+/// How long the server waits for an acknowledgement before it delivers an event again. The events of a
+/// router that died wait this long, as its jobs do (`worker::LEASE`).
+pub const ACK_WAIT: Duration = Duration::from_secs(10);
 /// Events of one lane that may be out for acknowledgement.
 pub const MAX_ACK_PENDING: i64 = 10_000;
 

@@ -14,6 +14,50 @@ pub const DEPLOY: &str = "engine.api.plugin.deploy";
 pub const INSTANCES: &str = "engine.api.instance.list";
 /// Empty request, answer `Reply<EngineStatus>`.
 pub const ENGINE_STATUS: &str = "engine.api.engine.status";
+/// A completed QuestionnaireResponse: request [`crate::engine::CompleteTaskRequest`], answer `Reply<Delivered>`.
+pub const COMPLETE_TASK: &str = "engine.cmd.complete-task";
+/// Request [`crate::operate::IncidentQuery`], answer `Reply<Vec<IncidentView>>`.
+pub const INCIDENTS: &str = "engine.api.incident.list";
+/// Request [`crate::operate::Operation`], answer `Reply<()>`; so are the following ones up to resume.
+pub const INCIDENT_RETRY: &str = "engine.api.incident.retry";
+/// See [`crate::operate::Action::SetVariable`].
+pub const INSTANCE_SET_VARIABLE: &str = "engine.api.instance.set-variable";
+/// See [`crate::operate::Action::Skip`].
+pub const INSTANCE_SKIP: &str = "engine.api.instance.skip";
+/// See [`crate::operate::Action::Move`].
+pub const INSTANCE_MOVE: &str = "engine.api.instance.move";
+/// See [`crate::operate::Action::Fail`].
+pub const INSTANCE_FAIL: &str = "engine.api.instance.fail";
+/// See [`crate::operate::Action::Cancel`].
+pub const INSTANCE_CANCEL: &str = "engine.api.instance.cancel";
+/// See [`crate::operate::Action::Pause`].
+pub const ENGINE_PAUSE: &str = "engine.api.engine.pause";
+/// See [`crate::operate::Action::Resume`].
+pub const ENGINE_RESUME: &str = "engine.api.engine.resume";
+/// Request [`crate::operate::RetryAllRequest`], answer `Reply<RetryAllReply>`.
+pub const INCIDENT_RETRY_ALL: &str = "engine.api.incident.retry-all";
+/// Empty request, answer `Reply<Vec<Warning>>`.
+pub const WARNINGS: &str = "engine.api.job.warnings";
+/// Request [`crate::operate::ExportRequest`], answer `Reply<InstanceExport>`.
+pub const INSTANCE_EXPORT: &str = "engine.api.instance.export";
+/// What an operator may ask of the engine.
+pub const OPERATIONS: [&str; 15] = [
+    DEPLOY,
+    INSTANCES,
+    ENGINE_STATUS,
+    INCIDENTS,
+    INCIDENT_RETRY,
+    INCIDENT_RETRY_ALL,
+    INSTANCE_SET_VARIABLE,
+    INSTANCE_SKIP,
+    INSTANCE_MOVE,
+    INSTANCE_FAIL,
+    INSTANCE_CANCEL,
+    INSTANCE_EXPORT,
+    ENGINE_PAUSE,
+    ENGINE_RESUME,
+    WARNINGS,
+];
 /// Request [`crate::egress::EgressRequest`], answer [`crate::egress::EgressReply`].
 pub const EGRESS: &str = "router.egress";
 /// Any JSON (`null`) as request, answer `Reply<`[`crate::egress::Site`]`>`.
@@ -22,6 +66,29 @@ pub const ROUTER_SITE: &str = "router.site";
 pub const ENGINE_GROUP: &str = "bpmn-engine";
 /// Queue group of router replicas.
 pub const ROUTER_GROUP: &str = "task-router";
+
+/// Request [`crate::hospital::FindRequest`], answer `Reply<FindReply>`.
+pub const MPI_FIND: &str = "mpi.find";
+/// Request [`crate::hospital::MatchRequest`], answer `Reply<Found>`.
+pub const MPI_MATCH: &str = "mpi.match";
+/// Request [`crate::hospital::CrossReferenceRequest`], answer `Reply<CrossReferenceReply>`.
+pub const MPI_CROSS_REFERENCE: &str = "mpi.cross-reference";
+/// Request [`crate::hospital::DecideRequest`], answer `Reply<DecideReply>`.
+pub const PDP_DECIDE: &str = "pdp.decide";
+/// Notice [`crate::hospital::Revoked`] to every replica: cached decisions are dropped.
+pub const PDP_REVOKED: &str = "pdp.revoked";
+/// Request [`crate::hospital::DataRequest`], answer `Reply<CountReply>`.
+pub const MDAT_COUNT: &str = "mdat.count";
+/// Request [`crate::hospital::DataRequest`], answer `Reply<IdsReply>`.
+pub const MDAT_IDS: &str = "mdat.ids";
+/// Request [`crate::hospital::DataRequest`], answer `Reply<RowsReply>`.
+pub const MDAT_ROWS: &str = "mdat.rows";
+/// Queue group of mpi-adapter replicas.
+pub const MPI_GROUP: &str = "mpi-adapter";
+/// Queue group of pdp-adapter replicas.
+pub const PDP_GROUP: &str = "pdp-adapter";
+/// Queue group of mdat-adapter replicas.
+pub const MDAT_GROUP: &str = "mdat-adapter";
 
 /// Prefix of gateway events in the EVENTS stream.
 pub const EVENTS: &str = "fhir.event.>";

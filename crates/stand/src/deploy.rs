@@ -30,6 +30,7 @@ pub struct Source {
     folder: PathBuf,
     options: Options,
     replacement: Option<Value>,
+    settings: BTreeMap<String, String>,
 }
 
 /// What a folder without `plugin.toml` cannot say itself.
@@ -46,12 +47,23 @@ pub struct Options {
 impl Source {
     /// A folder that says everything itself.
     pub fn folder(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), options: Options::default(), replacement: None }
+        Self {
+            folder: folder.to_owned(),
+            options: Options::default(),
+            replacement: None,
+            settings: BTreeMap::new(),
+        }
     }
 
     /// With name, version or date given.
     pub fn with(self, options: Options) -> Self {
         Self { options, ..self }
+    }
+
+    /// With a value for a placeholder, as an environment variable would give it.
+    pub fn setting(mut self, variable: &str, value: &str) -> Self {
+        self.settings.insert(variable.to_owned(), value.to_owned());
+        self
     }
 
     /// With another ActivityDefinition for the process of the same url and version.
@@ -82,7 +94,7 @@ pub async fn plugin(operator: &Nats, source: &Source) -> Result<DeployReply> {
         version: source.options.version.clone(),
         date: source.options.date.clone(),
         organization: site.organization.clone(),
-        environment: std::env::vars().collect::<BTreeMap<_, _>>(),
+        environment: std::env::vars().chain(source.settings.clone()).collect(),
     };
     let mut plugin = plugin::load(&source.folder, &options)?;
     if let Some(definition) = &source.replacement {

@@ -8,7 +8,7 @@ use std::{
 use messaging::permissions::User;
 use serde::{Deserialize, Serialize};
 
-use crate::{Stand, postgres};
+use crate::{Person, Stand, postgres};
 
 /// A running stand. Fields are only ever added.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,12 +56,39 @@ pub struct SiteDescription {
     pub cert: PathBuf,
     /// Its key, PEM file.
     pub key: PathBuf,
+    /// A person with everyday rights on all types.
+    pub practitioner: PersonDescription,
+    /// A person with all rights, and `DSF_ADMIN`.
+    pub admin: PersonDescription,
+    /// A person who may only start Tasks and answer questionnaires.
+    pub minimal: PersonDescription,
     /// Connection URLs.
     pub database: DatabaseDescription,
     /// The operator's login in the site's NATS account.
     pub operator: OperatorDescription,
     /// Log files by service and replica.
     pub logs: PathBuf,
+}
+
+/// A person of a site.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PersonDescription {
+    /// Client certificate, PEM file.
+    pub cert: PathBuf,
+    /// Its key, PEM file.
+    pub key: PathBuf,
+    /// Practitioner identifier: the mail address of the certificate.
+    pub identifier: String,
+}
+
+impl PersonDescription {
+    fn of(person: &Person) -> Self {
+        Self {
+            cert: person.identity.certificate.clone(),
+            key: person.identity.key.clone(),
+            identifier: person.identifier.clone(),
+        }
+    }
 }
 
 /// Databases of a site.
@@ -98,6 +125,9 @@ impl Description {
                     ws_url: format!("{}/ws", site.base_url.replacen("https:", "wss:", 1)),
                     cert: site.identity.certificate.clone(),
                     key: site.identity.key.clone(),
+                    practitioner: PersonDescription::of(&site.persons.practitioner),
+                    admin: PersonDescription::of(&site.persons.admin),
+                    minimal: PersonDescription::of(&site.persons.minimal),
                     database: DatabaseDescription {
                         fhir: stand.postgres.url(&postgres::fhir_database(&site.name)),
                         engine: stand.postgres.url(&postgres::engine_database(&site.name)),

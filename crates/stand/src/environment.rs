@@ -98,7 +98,11 @@ impl Surroundings {
                 ("PRIVATE_KEY", key.clone()),
                 ("CLIENT_CA", ca.clone()),
                 ("CLIENT_CRL", path(&authority.revocation_list)),
+                ("CLIENT_CERTIFICATE", certificate.clone()),
+                ("CLIENT_KEY", key.clone()),
+                ("SERVER_CA", ca.clone()),
                 ("TICKET_KEY_FILE", path(&ticket_key)),
+                ("ROLES_FILE", path(&plan.folder.join("roles.toml"))),
                 ("INIT_BUNDLE", path(&plan.folder.join("allow-list.json"))),
             ],
         );

@@ -5,11 +5,14 @@
 //! [`Stand`] value.
 #![forbid(unsafe_code)]
 
+pub mod collector;
 pub mod curl;
 pub mod deploy;
 mod description;
 pub mod environment;
 mod nats;
+pub mod peer;
+mod persons;
 mod pki;
 mod ports;
 pub mod postgres;
@@ -25,10 +28,12 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+pub use collector::Collector;
 pub use curl::Curl;
 pub use description::{Description, NatsDescription, SiteDescription};
 pub use environment::Service;
 pub use nats::NatsServer;
+pub use persons::{Person, Persons};
 pub use pki::{Authority, Identity};
 pub use postgres::Postgres;
 pub use process::ServiceProcess;

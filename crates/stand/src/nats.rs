@@ -7,7 +7,10 @@ use std::{
 use anyhow::{Context, Result};
 use messaging::permissions::{self, User};
 use nix::sys::signal::Signal;
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::Command,
+};
 
 use crate::{READY_TIMEOUT, ServiceProcess, Tools, description::write_private, ports};
 
@@ -18,6 +21,7 @@ pub struct NatsServer {
     program: PathBuf,
     folder: PathBuf,
     port: u16,
+    monitor: u16,
     secret: String,
 }
 
@@ -25,11 +29,11 @@ impl NatsServer {
     /// Writes the configuration, generated from the permissions table, and starts the server.
     pub async fn start(tools: &Tools, folder: &Path, sites: &[String]) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let port = ports::any()?;
+        let (port, monitor) = (ports::any()?, ports::any()?);
         // Passwords differ per site and user; one random secret of the stand is behind them all.
         let secret = hex::encode(rand::random::<[u8; 16]>());
         let mut configuration = format!(
-            "server_name: stand\nlisten: \"127.0.0.1:{port}\"\nmax_payload: 1MB\n\
+            "server_name: stand\nlisten: \"127.0.0.1:{port}\"\nhttp: \"127.0.0.1:{monitor}\"\nmax_payload: 1MB\n\
              jetstream {{ store_dir: \"{}\", max_mem: 64M, max_file: 4G, sync_interval: always }}\n\
              accounts {{\n",
             folder.join("store").display()
@@ -42,8 +46,8 @@ impl NatsServer {
         let _ = writeln!(configuration, "}}");
         write_private(&folder.join("nats.conf"), configuration.as_bytes())?;
         let process = spawn(&tools.nats_server, folder)?;
-        let mut server =
-            Self { process, program: tools.nats_server.clone(), folder: folder.to_owned(), port, secret };
+        let (program, folder) = (tools.nats_server.clone(), folder.to_owned());
+        let mut server = Self { process, program, folder, port, monitor, secret };
         server.wait().await?;
         Ok(server)
     }
@@ -64,6 +68,17 @@ impl NatsServer {
     /// Login and password of a user of a site.
     pub fn credentials(&self, site: &str, user: User) -> (String, String) {
         (user.login(site), password(&self.secret, site, user))
+    }
+
+    /// Messages that clients have published since the server's start.
+    pub async fn messages(&self) -> Result<f64> {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", self.monitor)).await?;
+        stream.write_all(b"GET /varz HTTP/1.0\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let body = answer.split_once("\r\n\r\n").context("nats-server gave no figures")?.1;
+        let figures: serde_json::Value = serde_json::from_str(body)?;
+        figures["in_msgs"].as_f64().context("nats-server does not count messages")
     }
 
     /// Process id, while it runs.

@@ -66,19 +66,41 @@ impl Authority {
         self.issue_valid(folder, name, VALIDITY)
     }
 
+    /// Issues a certificate of a person with a mail address, valid now.
+    pub fn issue_person(&self, folder: &Path, name: &str, mail: &str) -> Result<Identity> {
+        let mail = SanType::Rfc822Name(mail.try_into()?);
+        self.sign(folder, name, vec![mail], &[ExtendedKeyUsagePurpose::ClientAuth], VALIDITY)
+    }
+
     /// Issues a certificate that ends `validity` from now; a negative one has expired.
     pub fn issue_valid(&self, folder: &Path, name: &str, validity: Duration) -> Result<Identity> {
+        let names = vec![
+            SanType::DnsName("localhost".try_into()?),
+            SanType::DnsName(name.try_into()?),
+            SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()),
+        ];
+        let usages = [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(folder, name, names, &usages, validity)
+    }
+
+    fn sign(
+        &self,
+        folder: &Path,
+        name: &str,
+        alternative_names: Vec<SanType>,
+        usages: &[ExtendedKeyUsagePurpose],
+        validity: Duration,
+    ) -> Result<Identity> {
         std::fs::create_dir_all(folder)?;
         let serial = u64::from(rand::random::<u32>()) + 1;
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut parameters = CertificateParams::new(vec!["localhost".to_owned(), name.to_owned()])?;
-        parameters.subject_alt_names.push(SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()));
+        let mut parameters = CertificateParams::default();
+        parameters.subject_alt_names = alternative_names;
         parameters.distinguished_name = DistinguishedName::new();
         parameters.distinguished_name.push(DnType::CommonName, name);
         parameters.serial_number = Some(SerialNumber::from(serial));
         parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        parameters.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        parameters.extended_key_usages = usages.to_vec();
         set_validity(&mut parameters, validity);
         let certificate = parameters.signed_by(&key, &self.issuer)?;
         let identity = Identity {

@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use tokio::process::Command;
 
 use crate::{
-    Authority, Identity, NatsServer, Postgres, READY_TIMEOUT, Service, ServiceProcess,
+    Authority, Identity, NatsServer, Persons, Postgres, READY_TIMEOUT, Service, ServiceProcess,
     environment::{SERVICES, Surroundings},
     ports,
 };
@@ -39,6 +39,7 @@ pub(crate) struct Plan {
     pub(crate) base_url: String,
     pub(crate) folder: PathBuf,
     pub(crate) identity: Identity,
+    pub(crate) persons: Persons,
     port: ports::Reserved,
 }
 
@@ -48,6 +49,8 @@ impl Plan {
         let folder = stand.join(&name);
         let organization = format!("{name}.test");
         let identity = authority.issue(&folder.join("certificate"), &organization)?;
+        let persons = Persons::issue(authority, &folder.join("persons"), &organization)?;
+        persons.write_roles(&folder.join("roles.toml"))?;
         let port = ports::endpoint()?;
         let base_url = format!("https://localhost:{}/fhir", port.port);
         Ok(Self {
@@ -57,6 +60,7 @@ impl Plan {
             base_url,
             folder,
             identity,
+            persons,
             port,
         })
     }
@@ -86,10 +90,13 @@ pub struct Site {
     pub base_url: String,
     /// Certificate of the site.
     pub identity: Identity,
+    /// Persons the site's gateway knows.
+    pub persons: Persons,
     folder: PathBuf,
     surroundings: Surroundings,
     processes: BTreeMap<(Service, usize), ServiceProcess>,
-    _port: ports::Reserved,
+    /// Keeps others from the port; `None` once it was given up.
+    port: Option<ports::Reserved>,
 }
 
 impl Site {
@@ -109,10 +116,11 @@ impl Site {
             endpoint: plan.endpoint,
             base_url: plan.base_url,
             identity: plan.identity,
+            persons: plan.persons,
             folder: plan.folder,
             surroundings,
             processes: BTreeMap::new(),
-            _port: plan.port,
+            port: Some(plan.port),
         })
     }
 
@@ -146,13 +154,30 @@ impl Site {
         if ready.exists() {
             std::fs::remove_file(&ready)?;
         }
+        let variables = self.surroundings.variables(service, &ready);
+        self.spawn_as(service, replica, &[], variables)
+    }
+
+    /// Starts one replica with arguments and an environment of the caller's, and nothing else.
+    pub fn spawn_as(
+        &mut self,
+        service: Service,
+        replica: usize,
+        arguments: &[String],
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<()> {
         let mut command = Command::new(program(service)?);
-        command.env_clear().envs(self.surroundings.variables(service, &ready));
+        command.args(arguments).env_clear().envs(variables);
         let log = self.logs().join(format!("{}-{replica}.log", service.name()));
         let name = format!("{} {}", self.name, service.name());
         let process = ServiceProcess::spawn(&name, &mut command, &log)?;
         self.processes.insert((service, replica), process);
         Ok(())
+    }
+
+    /// Gives up the reservation of the endpoint's port, for a gateway that does not share its port.
+    pub fn release_port(&mut self) {
+        self.port = None;
     }
 
     /// Waits until a replica says that it is ready.

@@ -149,6 +149,7 @@ fn count(kind: &str, outcome: &Outcome) {
         Outcome::Fault { .. } => "fault",
         Outcome::SendFailed(_) => "send-failed",
         Outcome::Written { .. } => "written",
+        Outcome::Created { .. } => "created",
     };
     ATTEMPTS
         .get_or_init(|| telemetry::metrics::meter().u64_counter("dsf.worker.attempts").build())

@@ -17,8 +17,9 @@ use messaging::{
 
 /// Default of [`WorkerConfig::concurrency`].
 pub const CONCURRENCY: usize = 16;
-/// Default of [`WorkerConfig::lease`].
-pub const LEASE: Duration = Duration::from_secs(30);
+/// Default of [`WorkerConfig::lease`]. The jobs of a worker that died wait this long; models give their
+/// partners as little as twenty seconds (`PT20S` in ping), so that a death must not cost an answer.
+pub const LEASE: Duration = Duration::from_secs(10);
 /// Default of [`WorkerConfig::poll`].
 pub const POLL: Duration = Duration::from_secs(1);
 /// Default of [`WorkerConfig::drain`].

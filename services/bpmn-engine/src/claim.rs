@@ -5,8 +5,8 @@ use bpmn::State;
 use messaging::{
     connect::MAX_PAYLOAD,
     job::{
-        Acknowledgement, ClaimReply, ClaimRequest, Document, Heartbeat, Job, ReceivedMessage, SEND,
-        SendOrder, Source, Variable, WRITE_BACK, WriteBackOrder,
+        Acknowledgement, ClaimReply, ClaimRequest, Document, FormOrder, Heartbeat, Job, ReceivedMessage,
+        SEND, SendOrder, Source, Variable, WRITE_BACK, WriteBackOrder,
     },
 };
 use tokio_postgres::Row;
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::{
     error::Error,
     instance::{ENGINE_KIND, Payload},
+    operate::not_paused,
     results::StoredSend,
     stepper::Core,
     store::{Connection, Transaction},
@@ -103,10 +104,11 @@ async fn claim_jobs(
 ) -> Result<Vec<Job>, Error> {
     let db = connection.transaction().await?;
     let statement = db
-        .prepare_cached(
-            "select id from job where state = 'ready' and claim_kind = any($1) and due <= now()
-             order by due limit $2 for update skip locked",
-        )
+        .prepare_cached(&format!(
+            "select id from job j where state = 'ready' and claim_kind = any($1) and due <= now() and {}
+             order by due limit $2 for update of j skip locked",
+            not_paused("j", "j.recipient")
+        ))
         .await?;
     let ids: Vec<Uuid> =
         db.query(&statement, &[&kinds, &i64::from(max)]).await?.iter().map(|row| row.get(0)).collect();
@@ -293,6 +295,7 @@ impl Known {
             send_failure: None,
             send: None,
             write_back: None,
+            form: None,
             traceparent: traceparent.clone(),
         };
         if stage == "send" {
@@ -311,6 +314,11 @@ impl Known {
         }
         let payload: Payload = serde_json::from_str(row.get(8))
             .map_err(|error| format!("its content cannot be read: {error}"))?;
+        if let Payload::Form { form_key, fields } = payload {
+            let business_key = job.business_key.clone();
+            job.form = Some(FormOrder { user_task: job.id.clone(), form_key, business_key, fields });
+            return Ok(job);
+        }
         let Payload::Handler { implementation, fields, .. } = payload else {
             return Err("it is not for a worker".to_owned());
         };
@@ -345,6 +353,7 @@ async fn claim_write_backs(
     let statement = db
         .prepare_cached(
             "select id from message where work = 'ready' and work_due <= now()
+               and not exists (select from pause where scope = 'engine')
              order by work_due limit $1 for update skip locked",
         )
         .await?;
@@ -385,6 +394,7 @@ async fn claim_write_backs(
             latest_message: None,
             send_failure: None,
             send: None,
+            form: None,
             write_back: Some(WriteBackOrder {
                 source: Source { base_url: row.get(1), reference: row.get(2) },
                 status: row.get::<_, Option<String>>(7).unwrap_or_default(),

@@ -24,6 +24,8 @@ pub struct Compiled {
     pub tag: String,
     /// The model.
     pub model: bpmn::Definition,
+    /// How long an ended instance is kept (`camunda:historyTimeToLive`).
+    pub history: std::time::Duration,
     /// From `plugin.toml`, by class or topic.
     pub jobs: BTreeMap<String, JobMapping>,
 }
@@ -56,7 +58,15 @@ impl Compiled {
         let Some(tag) = compiled.version_tag().map(str::to_owned) else {
             return Err("the process has no camunda:versionTag: set it to #{version}".to_owned());
         };
-        Ok(Self { hash: hash(xml, &jobs), key: compiled.key().to_owned(), tag, model: compiled, jobs })
+        let history = compiled.history_time_to_live().and_then(time_to_live).unwrap_or(HISTORY);
+        Ok(Self {
+            history,
+            hash: hash(xml, &jobs),
+            key: compiled.key().to_owned(),
+            tag,
+            model: compiled,
+            jobs,
+        })
     }
 
     /// The job type of a class or topic.
@@ -70,6 +80,18 @@ impl Compiled {
             |trigger: &StartTrigger| matches!(trigger, StartTrigger::Signal(signal) if signal == name);
         self.model.start_events().into_iter().find(|start| starts(&start.trigger)).map(|start| start.id)
     }
+}
+
+/// How long an ended instance is kept whose model says nothing (contract 5.3).
+const HISTORY: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
+
+/// A duration such as `P30D`, or a number of days.
+fn time_to_live(text: &str) -> Option<std::time::Duration> {
+    if let Ok(days) = text.trim().parse::<u32>() {
+        return Some(std::time::Duration::from_secs(u64::from(days) * 24 * 3600));
+    }
+    let millis = bpmn::iso8601::duration(text).ok()?.as_millis();
+    u64::try_from(millis).ok().map(std::time::Duration::from_millis)
 }
 
 fn hash(xml: &str, jobs: &BTreeMap<String, JobMapping>) -> String {

@@ -5,9 +5,10 @@ use std::{
 };
 
 use bpmn::{
-    Command, Context, Effect, HistoryKind, JobKind, Options, State, StepError, SubscriptionKind, Variables,
+    CallBinding, Command, Context, Effect, HistoryKind, JobKind, Options, State, StepError, SubscriptionKind,
+    Variables,
 };
-use messaging::engine::HistoryEntry;
+use messaging::{engine::HistoryEntry, job::FORM};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -31,11 +32,13 @@ pub struct Instance {
     pub definition: Arc<Compiled>,
     /// Business key.
     pub business_key: String,
+    /// The instance whose call activity started it; the call has the id of this instance.
+    pub parent: Option<Uuid>,
     /// Second key, from the process variable `alternativeBusinessKey`.
     pub alternative_key: Option<String>,
     /// Identifier of the organization whose Task started it.
     pub requester: String,
-    /// `active`, `incident`, `completed` or `failed`.
+    /// `active`, `incident`, `completed`, `failed` or `cancelled`.
     pub status: &'static str,
     /// Revision as stored; 0 while it is not stored yet.
     pub rev: i64,
@@ -73,8 +76,48 @@ pub struct Instance {
     pub uncaught: Vec<Uncaught>,
     /// Signals thrown, with the subscriptions of this instance that were open at that moment.
     pub thrown: Vec<Thrown>,
-    /// User tasks that wait for a form.
-    pub user_tasks: Vec<(Uuid, String)>,
+    /// User tasks made by this transaction and still wanted.
+    pub new_tasks: BTreeMap<Uuid, NewTask>,
+    /// Rows to delete.
+    pub gone_tasks: Vec<Uuid>,
+    /// Called instances to cancel.
+    pub cancelled_calls: Vec<Uuid>,
+    /// What this called instance threw and does not catch.
+    pub thrown_up: Vec<ThrownUp>,
+    /// Activities that ended, with the time they took in milliseconds.
+    pub durations: Vec<(String, i64)>,
+}
+
+/// A user task row to be written.
+#[derive(Debug, Clone)]
+pub struct NewTask {
+    /// Element id.
+    pub activity: String,
+    /// Name of the element.
+    pub name: Option<String>,
+    /// Canonical of the Questionnaire.
+    pub form_key: Option<String>,
+}
+
+/// An error or escalation for the caller.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ThrownUp {
+    /// Element id of the thrower.
+    pub activity: String,
+    /// The job or token that waits meanwhile.
+    #[serde(default)]
+    pub token: Option<Uuid>,
+    /// True when it is a job.
+    #[serde(default)]
+    pub job: bool,
+    /// An escalation, not an error.
+    #[serde(default)]
+    pub escalation: bool,
+    /// Its code.
+    pub code: String,
+    /// Its message.
+    #[serde(default)]
+    pub message: Option<String>,
 }
 
 /// A job row to be written.
@@ -116,6 +159,58 @@ pub enum Payload {
     },
     /// A continuation of this instance; the job id names it.
     Continue,
+    /// Starts the instance of a call activity; the job id is the call.
+    StartCall {
+        /// Process key.
+        called: String,
+        /// Which version.
+        binding: Binding,
+        /// Business key of the called instance.
+        #[serde(default)]
+        business_key: Option<String>,
+        /// Its variables.
+        #[serde(default)]
+        variables: Variables,
+    },
+    /// A called instance completed.
+    CallDone {
+        /// The call.
+        call: Uuid,
+        /// Its variables.
+        #[serde(default)]
+        variables: Variables,
+    },
+    /// A called instance threw something it does not catch.
+    CallThrew {
+        /// The call in this instance.
+        call: Uuid,
+        /// What was thrown.
+        thrown: ThrownUp,
+        /// The instance that threw it.
+        origin: Uuid,
+        /// Variables of the called instance.
+        #[serde(default)]
+        variables: Variables,
+    },
+    /// No caller catches what this instance threw.
+    NotCaught(ThrownUp),
+    /// A called instance was ended by a decision: its caller ends as well.
+    CallRejected {
+        /// The call.
+        call: Uuid,
+        /// Text of the error output.
+        reason: String,
+    },
+    /// The caller no longer wants this called instance.
+    CancelCalled,
+    /// For the router: a QuestionnaireResponse that asks for a user task; the job id is the task.
+    Form {
+        /// Canonical of the Questionnaire.
+        form_key: String,
+        /// Fields of the task listeners.
+        #[serde(default)]
+        fields: BTreeMap<String, Json>,
+    },
     /// A signal for one subscription.
     Signal {
         /// The subscription.
@@ -124,6 +219,31 @@ pub enum Payload {
         #[serde(default)]
         variables: Variables,
     },
+}
+
+/// Which version of a called process starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Binding {
+    /// The newest.
+    Latest,
+    /// That of the caller's plugin version.
+    Deployment,
+    /// The n-th of the key, oldest first.
+    Version(String),
+    /// The newest with this tag.
+    VersionTag(String),
+}
+
+impl From<CallBinding> for Binding {
+    fn from(binding: CallBinding) -> Self {
+        match binding {
+            CallBinding::Latest => Self::Latest,
+            CallBinding::Deployment => Self::Deployment,
+            CallBinding::Version(version) => Self::Version(version),
+            CallBinding::VersionTag(tag) => Self::VersionTag(tag),
+        }
+    }
 }
 
 /// Kind of element that wants a job.
@@ -161,6 +281,8 @@ pub struct Uncaught {
     pub activity: String,
     /// The job that reported it.
     pub job: Option<Uuid>,
+    /// The token that waits for an operator.
+    pub token: Option<Uuid>,
     /// Text for the operator.
     pub reason: String,
 }
@@ -199,6 +321,7 @@ impl Instance {
             id,
             definition,
             business_key: String::new(),
+            parent: None,
             alternative_key: None,
             requester: String::new(),
             status: "active",
@@ -220,7 +343,11 @@ impl Instance {
             completed: Vec::new(),
             uncaught: Vec::new(),
             thrown: Vec::new(),
-            user_tasks: Vec::new(),
+            new_tasks: BTreeMap::new(),
+            gone_tasks: Vec::new(),
+            cancelled_calls: Vec::new(),
+            thrown_up: Vec::new(),
+            durations: Vec::new(),
         }
     }
 
@@ -277,7 +404,8 @@ impl Instance {
         };
         if let (Some(error), None) = (&failed, pause) {
             let reason = error.to_string();
-            self.uncaught.push(Uncaught { activity: next.activity.clone(), job: Some(next.id), reason });
+            let (activity, job) = (next.activity.clone(), Some(next.id));
+            self.uncaught.push(Uncaught { activity, job, token: job, reason });
         }
         self.new_jobs.insert(
             next.id,
@@ -392,23 +520,81 @@ impl Instance {
             }
             // Taken up by the caller, which knows what was open before.
             Effect::ThrowSignal { .. } => {}
-            Effect::CreateUserTask { id, activity, .. } => self.user_tasks.push((id, activity)),
-            Effect::CancelUserTask { id } => self.user_tasks.retain(|(task, _)| *task != id),
+            Effect::CreateUserTask { id, activity, name, form_key, listeners } => {
+                let fields = listeners.into_iter().flat_map(|listener| listener.fields);
+                let fields: BTreeMap<String, Json> =
+                    fields.map(|(name, value)| (name, value.to_json())).collect();
+                let form = form_key.clone().unwrap_or_default();
+                self.new_jobs.insert(
+                    id,
+                    NewJob {
+                        activity: activity.clone(),
+                        kind: FORM.to_owned(),
+                        stage: "form",
+                        due: now,
+                        attempts: 0,
+                        retry_cycle: None,
+                        payload: Payload::Form { form_key: form, fields },
+                        latest_message: None,
+                        traceparent: telemetry::context::current().or_else(|| self.traceparent.clone()),
+                    },
+                );
+                self.new_tasks.insert(id, NewTask { activity, name, form_key });
+            }
+            Effect::CancelUserTask { id } => {
+                self.new_jobs.remove(&id);
+                if self.new_tasks.remove(&id).is_none() {
+                    self.gone_tasks.push(id);
+                    self.gone_jobs.push(id);
+                }
+            }
+            Effect::StartCall { id, activity, called, binding, business_key, variables } => {
+                let payload = Payload::StartCall { called, binding: binding.into(), business_key, variables };
+                self.new_jobs.insert(
+                    id,
+                    NewJob {
+                        activity,
+                        kind: ENGINE_KIND.to_owned(),
+                        stage: "engine",
+                        due: now,
+                        attempts: 0,
+                        retry_cycle: None,
+                        payload,
+                        latest_message: None,
+                        traceparent: telemetry::context::current().or_else(|| self.traceparent.clone()),
+                    },
+                );
+            }
+            Effect::CancelCall { id } => {
+                if self.new_jobs.remove(&id).is_none() {
+                    self.gone_jobs.push(id);
+                    self.cancelled_calls.push(id);
+                }
+            }
+            Effect::ThrowToCaller { activity, token, job, escalation, code, message } => {
+                self.thrown_up.push(ThrownUp { activity, token, job, escalation, code, message });
+            }
             Effect::CompleteSources { sources } => {
                 self.completed.extend(sources.iter().filter_map(|source| source.parse::<Uuid>().ok()));
             }
-            Effect::UncaughtError { activity, job, code, message } => {
+            Effect::UncaughtError { activity, job, token, code, message } => {
+                let token = Some(token);
                 let reason = match message {
                     Some(message) => format!("BPMN error '{code}' is not caught: {message}"),
                     None => format!("BPMN error '{code}' is not caught"),
                 };
-                self.uncaught.push(Uncaught { activity, job, reason });
+                self.uncaught.push(Uncaught { activity, job, token, reason });
             }
-            Effect::History { what, activity, kind, scope } => {
+            Effect::History { what, activity, kind, scope, since } => {
+                if what == HistoryKind::End {
+                    let now = i64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+                    self.durations.push((activity.clone(), (now - since).max(0)));
+                }
                 let what = match what {
                     HistoryKind::Start => "start",
                     HistoryKind::End => "end",
                     HistoryKind::Cancel => "cancel",
+                    HistoryKind::Edit => "edit",
                 };
                 let detail = if scope.is_empty() {
                     json!({"kind": kind})
@@ -429,6 +615,7 @@ impl Instance {
         self.new_jobs.clear();
         self.new_timers.clear();
         self.new_signals.clear();
+        self.new_tasks.clear();
     }
 
     /// Adds a fact to the history.

@@ -7,15 +7,19 @@
 //! any input. Invariants: no HTTP; FHIR only as opaque text; nothing accepted lives in memory alone.
 #![forbid(unsafe_code)]
 
+mod calls;
 mod claim;
 mod definitions;
 mod error;
+mod export;
 mod hints;
 mod instance;
 mod intake;
 mod load;
 mod message;
 mod metrics;
+mod operate;
+mod pace;
 mod results;
 mod retry;
 mod service;
@@ -24,7 +28,9 @@ mod stepper;
 mod store;
 mod sweep;
 mod unit;
+mod user_tasks;
 mod views;
+mod warnings;
 mod write;
 
 pub use error::Error;
@@ -34,5 +40,7 @@ pub use settings::{Config, PREFIX};
 use database::Migration;
 
 /// The schema of the engine database.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "engine", sql: include_str!("../migrations/0001_engine.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "engine", sql: include_str!("../migrations/0001_engine.sql") },
+    Migration { version: 2, name: "operations", sql: include_str!("../migrations/0002_operations.sql") },
+];

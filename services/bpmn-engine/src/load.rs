@@ -15,6 +15,7 @@ use crate::{
     error::Error,
     instance::{Instance, STATE_VERSION},
     message::{Message, MessageState},
+    operate::not_paused,
     store::Transaction,
     unit::{Input, JobRow, Room, Traced, Unit},
 };
@@ -67,11 +68,16 @@ impl Unit<'_> {
         self.newest = definitions.newest(db, &wanted).await?;
         self.load_rooms(db, inputs, &occupied).await?;
 
-        let (job_ids, timer_ids) = ids(inputs);
+        let (mut job_ids, timer_ids) = ids(inputs);
+        let (jobs, of_operations) = self.load_operations(db, inputs).await?;
+        job_ids.extend(jobs);
+        instances.extend(of_operations);
+        instances.extend(self.load_user_tasks(db, inputs).await?);
         instances.extend(owners(db, "select instance from job where id = any($1)", &job_ids).await?);
         instances.extend(owners(db, "select instance from timer where id = any($1)", &timer_ids).await?);
         self.load_instances(db, definitions, instances.into_iter().collect()).await?;
         self.load_jobs(db, &job_ids).await?;
+        self.load_called(db, definitions).await?;
         self.load_timers(db, &timer_ids).await?;
         self.load_candidates(db, candidates.into_iter().map(|(id, _)| id).collect()).await?;
         Ok(fresh)
@@ -130,6 +136,7 @@ impl Unit<'_> {
             .filter_map(|(index, (input, _))| match input {
                 Input::Deliver(request) => Some((index, &request.source)),
                 Input::Refuse(request) => Some((index, &request.source)),
+                Input::CompleteTask(request) => Some((index, &request.source)),
                 _ => None,
             })
             .map(|(index, source)| (index, source.base_url.as_str(), source.reference.as_str()))
@@ -164,6 +171,16 @@ impl Unit<'_> {
                     correlation_key: None,
                     requester: String::new(),
                     document: Document { media_type: String::new(), text: String::new() },
+                },
+                Input::CompleteTask(request) => DeliverRequest {
+                    source: request.source.clone(),
+                    process_key: String::new(),
+                    process_version: String::new(),
+                    message_name: String::new(),
+                    business_key: request.business_key.clone(),
+                    correlation_key: None,
+                    requester: String::new(),
+                    document: request.document.clone(),
                 },
                 _ => continue,
             };
@@ -253,7 +270,7 @@ impl Unit<'_> {
         let statement = db
             .prepare_cached(
                 "select id, definition, business_key, alternative_key, requester, status, rev, state_version,
-                        state, start_message, fresh_until, started, traceparent
+                        state, start_message, fresh_until, started, traceparent, parent
                  from instance where id = any($1) and ended is null order by id for update",
             )
             .await?;
@@ -284,6 +301,7 @@ impl Unit<'_> {
             instance.start_message = row.get(9);
             instance.fresh_until = row.get(10);
             instance.traceparent = row.get(12);
+            instance.parent = row.get(13);
             self.instances.insert(id, instance);
         }
         Ok(())
@@ -294,11 +312,12 @@ impl Unit<'_> {
             return Ok(());
         }
         let statement = db
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "select id, instance, activity, kind, stage, claim_kind, state, due, attempts, retry_cycle,
-                        lease, payload, send, send_failure, first_attempt, lease_until
+                        lease, payload, send, send_failure, first_attempt, lease_until, recipient, {}
                  from job where id = any($1) order by id for update",
-            )
+                not_paused("job", "null")
+            ))
             .await?;
         for row in db.query(&statement, &[&ids]).await? {
             let id: Uuid = row.get(0);
@@ -326,6 +345,8 @@ impl Unit<'_> {
                     send: row.get(12),
                     send_failure: row.get(13),
                     first_attempt: row.get(14),
+                    recipient: row.get(16),
+                    runs: row.get(17),
                     done: false,
                     changed: false,
                 },

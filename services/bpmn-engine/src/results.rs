@@ -69,6 +69,7 @@ impl Unit<'_> {
             Outcome::Reject { reason, outputs } => self.reject(&mut job, reason, outputs),
             Outcome::Fault { reason, unavailable } => self.fault(&mut job, reason, *unavailable),
             Outcome::SendFailed(failure) => self.send_failed(&mut job, failure),
+            Outcome::Created { source } => self.form_made(&mut job, source),
             Outcome::Written { .. } => self.fault(&mut job, "answered as if it were a write-back", false),
         }
         self.jobs.insert(id, job);
@@ -146,6 +147,7 @@ impl Unit<'_> {
             Ok(send) => job.send = Some(send),
             Err(error) => return self.stop(job, error.to_string()),
         }
+        job.recipient = Some(request.target.organization_identifier_value.clone());
         "send".clone_into(&mut job.stage);
         SEND.clone_into(&mut job.claim_kind);
         self.again(job, Duration::ZERO);
@@ -180,14 +182,13 @@ impl Unit<'_> {
 
     fn reject(&mut self, job: &mut JobRow, reason: &str, outputs: &[MessageOutput]) {
         self.add_outputs(job.instance, outputs);
-        self.fail_tasks(job.instance, reason);
         job.done = true;
-        if let Err(error) = self.step(job.instance, Command::Cancel { reason: reason.to_owned() }) {
+        if let Err(error) = self.end_by_decision(job.instance, reason, "failed") {
             self.stop(job, error.to_string());
         }
     }
 
-    fn fault(&mut self, job: &mut JobRow, reason: &str, unavailable: bool) {
+    pub(crate) fn fault(&mut self, job: &mut JobRow, reason: &str, unavailable: bool) {
         if unavailable {
             job.attempts = (job.attempts - 1).max(0);
             job.changed = true;
@@ -259,13 +260,14 @@ impl Unit<'_> {
     fn add_outputs(&mut self, instance: Uuid, outputs: &[MessageOutput]) {
         self.outputs.extend(outputs.iter().map(|output| Output {
             instance,
+            message: None,
             base_url: output.message.base_url.clone(),
             reference: output.message.reference.clone(),
             output: output.output.to_string(),
         }));
     }
 
-    fn fail_tasks(&mut self, instance: Uuid, reason: &str) {
+    pub(crate) fn fail_tasks(&mut self, instance: Uuid, reason: &str) {
         let Some(found) = self.instances.get(&instance) else { return };
         let output = error_output(&found.definition.tag, reason);
         self.failed.push((instance, output));
@@ -292,14 +294,31 @@ impl Unit<'_> {
 
     /// Work of our own is due: a continuation, or a signal for this instance.
     pub(crate) fn own_job(&mut self, id: Uuid) {
-        let due = |job: &JobRow, now| job.stage == "engine" && job.state == "ready" && job.due <= now;
+        let due =
+            |job: &JobRow, now| job.stage == "engine" && job.state == "ready" && job.runs && job.due <= now;
         let now = self.now;
         let Some(mut job) = self.jobs.remove(&id).filter(|job| due(job, now)) else { return };
-        let command = match job.payload.clone() {
-            Payload::Signal { subscription, variables } => Command::Signal { subscription, variables },
-            Payload::Continue | Payload::Handler { .. } => Command::AsyncDue { job: id },
+        let instance = job.instance;
+        let result = match job.payload.clone() {
+            Payload::Signal { subscription, variables } => {
+                self.step(instance, Command::Signal { subscription, variables })
+            }
+            Payload::Continue | Payload::Handler { .. } | Payload::Form { .. } => {
+                self.step(instance, Command::AsyncDue { job: id })
+            }
+            Payload::StartCall { .. } => self.start_call(&job),
+            Payload::CallDone { call, variables } => {
+                self.step(instance, Command::CallDone { call, variables })
+            }
+            Payload::CallThrew { .. } => self.call_threw(&job),
+            Payload::NotCaught(thrown) => {
+                self.not_caught(instance, &thrown);
+                Ok(())
+            }
+            Payload::CallRejected { call, reason } => self.call_rejected(instance, call, &reason),
+            Payload::CancelCalled => self.cancel_called(instance),
         };
-        match self.step(job.instance, command) {
+        match result {
             Ok(()) | Err(StepError::NotWaiting | StepError::NotActive) => job.done = true,
             Err(error) => {
                 job.attempts += 1;

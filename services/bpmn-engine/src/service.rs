@@ -5,10 +5,14 @@ use database::{DatabaseConfig, Pool};
 use messaging::{
     connect::Nats,
     engine::{
-        DeliverRequest, Delivered, DeployReply, DeployRequest, EngineStatus, InstanceQuery, InstanceView,
-        RefuseRequest, Reply,
+        CompleteTaskRequest, DeliverRequest, Delivered, DeployReply, DeployRequest, EngineStatus,
+        InstanceQuery, InstanceView, RefuseRequest, Reply,
     },
     job::{Acknowledgement, ClaimReply, ClaimRequest, Heartbeat, JobResult},
+    operate::{
+        Action, ExportRequest, IncidentQuery, IncidentView, InstanceExport, Operation, RetryAllReply,
+        RetryAllRequest, Warning,
+    },
     subject::{self, ENGINE_GROUP},
 };
 use serde_json::Value;
@@ -17,12 +21,14 @@ use crate::{
     MIGRATIONS, claim,
     claim::JobId,
     error::Error,
+    export,
     hints::Hints,
+    operate,
     settings::Config,
     stepper::Core,
     sweep,
     unit::{Answer, Input},
-    views,
+    views, warnings,
 };
 
 /// Name on NATS and PostgreSQL.
@@ -110,6 +116,16 @@ async fn serve(nats: &Nats, core: &Arc<Core>, tasks: &mut Tasks) -> Result<(), E
     tasks.0.push(nats.serve(subject::REFUSE, ENGINE_GROUP, DELIVERIES, Reply::Invalid, refuse).await?);
 
     let shared = Arc::clone(core);
+    let complete = move |request: CompleteTaskRequest| {
+        let core = Arc::clone(&shared);
+        async move { delivered(core.ask(Input::CompleteTask(Box::new(request))).await) }
+    };
+    tasks
+        .0
+        .push(nats.serve(subject::COMPLETE_TASK, ENGINE_GROUP, DELIVERIES, Reply::Invalid, complete).await?);
+    serve_operations(nats, core, tasks).await?;
+
+    let shared = Arc::clone(core);
     let result = move |result: JobResult| {
         let core = Arc::clone(&shared);
         async move {
@@ -168,6 +184,119 @@ async fn serve(nats: &Nats, core: &Arc<Core>, tasks: &mut Tasks) -> Result<(), E
     };
     tasks.0.push(nats.serve(subject::ENGINE_STATUS, ENGINE_GROUP, OTHERS, Reply::Invalid, status).await?);
     Ok(())
+}
+
+/// What operators may ask: each action on its own subject, which permissions are given for.
+async fn serve_operations(nats: &Nats, core: &Arc<Core>, tasks: &mut Tasks) -> Result<(), Error> {
+    for subject in [
+        subject::INCIDENT_RETRY,
+        subject::INSTANCE_SET_VARIABLE,
+        subject::INSTANCE_SKIP,
+        subject::INSTANCE_MOVE,
+        subject::INSTANCE_FAIL,
+        subject::INSTANCE_CANCEL,
+        subject::ENGINE_PAUSE,
+        subject::ENGINE_RESUME,
+    ] {
+        let shared = Arc::clone(core);
+        let operate = move |operation: Operation| {
+            let core = Arc::clone(&shared);
+            async move {
+                if operation.action.subject() != subject {
+                    let wanted = operation.action.subject();
+                    return Reply::Invalid(format!("'{}' belongs on {wanted}", operation.action.verb()));
+                }
+                operated(&core, operation).await
+            }
+        };
+        tasks.0.push(nats.serve(subject, ENGINE_GROUP, OTHERS, Reply::Invalid, operate).await?);
+    }
+
+    let shared = Arc::clone(core);
+    let retry_all = move |request: RetryAllRequest| {
+        let core = Arc::clone(&shared);
+        async move {
+            let found = match views::incidents(&core, &request.query).await {
+                Ok(found) => found,
+                Err(error) => return reply::<RetryAllReply>(Err(error)),
+            };
+            let mut done = RetryAllReply { retried: 0, left: 0 };
+            for incident in found.into_iter().filter(|incident| incident.resolved.is_none()) {
+                let operation = Operation {
+                    actor: request.actor.clone(),
+                    reason: request.reason.clone(),
+                    action: Action::RetryIncident { incident: incident.id },
+                };
+                match operated(&core, operation).await {
+                    Reply::Ok(()) => done.retried += 1,
+                    Reply::Invalid(_) => done.left += 1,
+                    Reply::Unavailable(reason) => return Reply::Unavailable(reason),
+                }
+            }
+            Reply::Ok(done)
+        }
+    };
+    tasks.0.push(
+        nats.serve(subject::INCIDENT_RETRY_ALL, ENGINE_GROUP, OTHERS, Reply::Invalid, retry_all).await?,
+    );
+
+    let shared = Arc::clone(core);
+    let incidents = move |query: IncidentQuery| {
+        let core = Arc::clone(&shared);
+        async move { reply::<Vec<IncidentView>>(views::incidents(&core, &query).await) }
+    };
+    tasks.0.push(nats.serve(subject::INCIDENTS, ENGINE_GROUP, OTHERS, Reply::Invalid, incidents).await?);
+
+    let shared = Arc::clone(core);
+    let warnings = move |_: Value| {
+        let core = Arc::clone(&shared);
+        async move { reply::<Vec<Warning>>(warnings::warnings(&core).await) }
+    };
+    tasks.0.push(nats.serve(subject::WARNINGS, ENGINE_GROUP, OTHERS, Reply::Invalid, warnings).await?);
+
+    let shared = Arc::clone(core);
+    let export = move |request: ExportRequest| {
+        let core = Arc::clone(&shared);
+        async move {
+            let Ok(id) = request.instance.parse() else {
+                return Reply::<InstanceExport>::Invalid(format!(
+                    "'{}' is no id of an instance",
+                    request.instance
+                ));
+            };
+            match export::export(&core, id, request.variables).await {
+                Ok(Some(export)) => Reply::Ok(export),
+                Ok(None) => Reply::Invalid(format!("there is no instance {id}")),
+                Err(error) => reply(Err(error)),
+            }
+        }
+    };
+    tasks.0.push(nats.serve(subject::INSTANCE_EXPORT, ENGINE_GROUP, OTHERS, Reply::Invalid, export).await?);
+    Ok(())
+}
+
+async fn operated(core: &Arc<Core>, operation: Operation) -> Reply<()> {
+    if operation.actor.trim().is_empty() {
+        return Reply::Invalid("an operation needs the name of who does it".to_owned());
+    }
+    if matches!(operation.action, Action::Pause { .. } | Action::Resume { .. }) {
+        let paused = async {
+            let mut connection = core.pool.get().await?;
+            let db = connection.transaction().await?;
+            operate::pause(&db, &operation).await?;
+            db.commit().await?;
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = paused.await {
+            return reply(Err(error));
+        }
+    }
+    match core.ask(Input::Operate(Box::new(operation))).await {
+        Reply::Ok(Answer::Operated(Ok(()))) => Reply::Ok(()),
+        Reply::Ok(Answer::Operated(Err(reason))) | Reply::Invalid(reason) => Reply::Invalid(reason),
+        Reply::Ok(_) => Reply::Unavailable("the engine gave no answer".to_owned()),
+        Reply::Unavailable(reason) => Reply::Unavailable(reason),
+    }
 }
 
 fn reply<T>(result: Result<T, Error>) -> Reply<T> {

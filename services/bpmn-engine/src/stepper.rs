@@ -22,6 +22,7 @@ use crate::{
     error::Error,
     hints::Hints,
     metrics::Metrics,
+    pace::Pace,
     settings::Limits,
     unit::{self, After, Answer, Input, Traced},
 };
@@ -62,6 +63,8 @@ pub struct Core {
     pub hints: Hints,
     /// What is counted.
     pub metrics: Metrics,
+    /// How long activities take.
+    pub pace: Pace,
     /// Woken when a timer was set.
     pub timers: Notify,
     lanes: Vec<Lanes>,
@@ -98,6 +101,7 @@ impl Core {
             limits,
             hints,
             metrics: Metrics::new(),
+            pace: Pace::default(),
             timers: Notify::new(),
             lanes,
             next: AtomicUsize::new(0),
@@ -173,6 +177,7 @@ impl Core {
 
     async fn after(self: &Arc<Self>, after: After) {
         self.metrics.instances(after.started, after.ended);
+        self.pace.count(after.durations);
         self.hints.tell(&after.ready).await;
         if after.earliest.is_some() {
             self.timers.notify_one();

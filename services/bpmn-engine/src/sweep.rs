@@ -12,7 +12,9 @@ use uuid::Uuid;
 
 use crate::{
     error::Error,
+    export,
     instance::ENGINE_KIND,
+    operate::not_paused,
     stepper::Core,
     unit::{Answer, Input},
 };
@@ -45,8 +47,12 @@ pub async fn timers(core: Arc<Core>) {
 /// Timers that are due, and how long until the next one is.
 async fn due_timers(core: &Core) -> Result<(Vec<Uuid>, Option<Duration>), Error> {
     let db = core.pool.get().await?;
-    let statement =
-        db.prepare_cached("select id, due, clock_timestamp() from timer order by due limit $1").await?;
+    let statement = db
+        .prepare_cached(&format!(
+            "select id, due, clock_timestamp() from timer t where {} order by due limit $1",
+            not_paused("t", "null")
+        ))
+        .await?;
     let rows = db.query(&statement, &[&ROWS]).await?;
     let mut due = Vec::new();
     for row in &rows {
@@ -101,10 +107,11 @@ async fn round(core: &Arc<Core>) -> Result<(), Error> {
             .await?;
         inputs.extend(db.query(&statement, &[&ROWS]).await?.iter().map(|row| Input::Silent(row.get(0))));
         let statement = db
-            .prepare_cached(
-                "select id from job where state = 'ready' and claim_kind = $1 and due <= now()
+            .prepare_cached(&format!(
+                "select id from job j where state = 'ready' and claim_kind = $1 and due <= now() and {}
                  order by due limit $2",
-            )
+                not_paused("j", "null")
+            ))
             .await?;
         let rows = db.query(&statement, &[&ENGINE_KIND, &ROWS]).await?;
         inputs.extend(rows.iter().map(|row| Input::Job(row.get(0))));
@@ -142,6 +149,11 @@ async fn round(core: &Arc<Core>) -> Result<(), Error> {
         let statement =
             db.prepare_cached("select distinct requester from message where state = 'queued'").await?;
         queued.extend(db.query(&statement, &[]).await?.iter().map(|row| row.get::<_, String>(0)));
+        core.pace.write(&db).await?;
+    }
+    {
+        let mut db = core.pool.get().await?;
+        export::forget(&mut db).await?;
     }
     core.hints.tell(&ready).await;
     core.set_queued(queued.clone());

@@ -9,8 +9,9 @@ use std::{
 };
 
 use messaging::{
-    engine::{DeliverRequest, Delivered, RefuseRequest},
+    engine::{CompleteTaskRequest, DeliverRequest, Delivered, RefuseRequest},
     job::{Acknowledgement, JobResult, SendFailure},
+    operate::Operation,
 };
 use time::OffsetDateTime;
 use tracing::info_span;
@@ -40,6 +41,10 @@ pub enum Input {
     Timer(Uuid),
     /// Work of our own is due.
     Job(Uuid),
+    /// An operator's action.
+    Operate(Box<Operation>),
+    /// A user task was completed.
+    CompleteTask(Box<CompleteTaskRequest>),
     /// The lease of a job may have run out.
     Silent(Uuid),
     /// Queued starts of this requester may find room.
@@ -49,12 +54,14 @@ pub enum Input {
 }
 
 /// What the asker gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// For a delivery.
     Delivered(Delivered),
     /// For a result.
     Acknowledged(Acknowledgement),
+    /// For an operation: done, or why not.
+    Operated(Result<(), String>),
     /// Nobody asked.
     Nothing,
 }
@@ -76,6 +83,8 @@ pub struct After {
     pub started: usize,
     /// See `started`.
     pub ended: usize,
+    /// How long activities took, in milliseconds: process key, version tag, activity.
+    pub durations: Vec<(String, String, String, i64)>,
 }
 
 /// A job row that a result or our own work is about.
@@ -111,8 +120,12 @@ pub struct JobRow {
     pub send: Option<String>,
     /// Failure of the send as JSON.
     pub send_failure: Option<String>,
+    /// Organization that a send goes to.
+    pub recipient: Option<String>,
     /// First attempt of the current stage.
     pub first_attempt: Option<OffsetDateTime>,
+    /// False while what it belongs to is paused.
+    pub runs: bool,
     /// True when it is to be deleted.
     pub done: bool,
     /// True when it is to be written.
@@ -140,6 +153,8 @@ pub struct Room {
 pub struct Output {
     /// Instance that has the message.
     pub instance: Uuid,
+    /// Our id of it; otherwise the Task is named by base URL and reference.
+    pub message: Option<Uuid>,
     /// Base URL of the Task.
     pub base_url: String,
     /// Reference of the Task.
@@ -157,6 +172,8 @@ pub struct Incident {
     pub job: Option<Uuid>,
     /// The message.
     pub message: Option<Uuid>,
+    /// The token that waits, where it is not the job.
+    pub token: Option<Uuid>,
     /// `job`, `step`, `bpmn-error` or `write-back`.
     pub class: &'static str,
     /// Element id.
@@ -184,6 +201,21 @@ pub struct Unit<'a> {
     pub(crate) gone_timers: Vec<Uuid>,
     pub(crate) written: Vec<(Uuid, JobResult)>,
     pub(crate) extra_jobs: Vec<(Uuid, Uuid, crate::instance::NewJob)>,
+    /// Definitions that call activities start, by call.
+    pub(crate) called: HashMap<Uuid, Arc<Compiled>>,
+    /// Incidents that operations are about.
+    pub(crate) open_incidents: BTreeMap<Uuid, crate::operate::OpenIncident>,
+    /// User tasks that completions are about: instance.
+    pub(crate) user_tasks: BTreeMap<Uuid, Uuid>,
+    /// QuestionnaireResponses made: user task, instance and where.
+    pub(crate) forms: Vec<(Uuid, messaging::job::Source)>,
+    /// Incidents that are over, by their own id, and by job or token.
+    pub(crate) resolved: Vec<Uuid>,
+    pub(crate) settled: Vec<Uuid>,
+    /// Write-backs to try again.
+    pub(crate) rewrites: Vec<Uuid>,
+    /// What was done: actor, action, object, reason.
+    pub(crate) audit: Vec<[String; 4]>,
     pub(crate) after: After,
 }
 
@@ -238,6 +270,8 @@ impl Input {
             Self::Written(..) => "engine write-back result",
             Self::Timer(_) => "engine timer",
             Self::Job(_) => "engine continuation",
+            Self::Operate(_) => "engine operation",
+            Self::CompleteTask(_) => "engine user task",
             Self::Silent(_) => "engine lease over",
             Self::Admit(_) => "engine admit",
             Self::Expire => "engine expire",
@@ -276,6 +310,14 @@ impl<'a> Unit<'a> {
             gone_timers: Vec::new(),
             written: Vec::new(),
             extra_jobs: Vec::new(),
+            called: HashMap::new(),
+            open_incidents: BTreeMap::new(),
+            user_tasks: BTreeMap::new(),
+            forms: Vec::new(),
+            resolved: Vec::new(),
+            settled: Vec::new(),
+            rewrites: Vec::new(),
+            audit: Vec::new(),
             after: After::default(),
         }
     }
@@ -311,6 +353,11 @@ impl<'a> Unit<'a> {
                 self.own_job(*id);
                 Answer::Nothing
             }
+            Input::Operate(operation) => Answer::Operated(self.operate(operation)),
+            Input::CompleteTask(request) => Answer::Delivered(match message {
+                Some(id) => self.complete_task(id, request),
+                None => Delivered::Duplicate,
+            }),
             Input::Silent(id) => {
                 self.silent(*id);
                 Answer::Nothing
@@ -330,10 +377,19 @@ impl<'a> Unit<'a> {
     pub(crate) fn step(&mut self, id: Uuid, command: bpmn::Command) -> Result<(), bpmn::StepError> {
         let Some(instance) = self.instances.get_mut(&id) else { return Err(bpmn::StepError::NotActive) };
         instance.apply(command, self.now)?;
+        let (key, tag) = instance.process();
+        let took = instance
+            .durations
+            .iter()
+            .map(|(activity, millis)| (key.to_owned(), tag.to_owned(), activity.clone(), *millis));
+        self.after.durations.extend(took);
+        instance.durations.clear();
         if !instance.is_open() {
             self.after.freed.insert(instance.requester.clone());
             self.after.ended += 1;
         }
+        let crossing = crate::calls::crossing(instance);
+        let Some(instance) = self.instances.get_mut(&id) else { return Ok(()) };
         for uncaught in instance.uncaught.drain(..) {
             if let Some(job) = uncaught.job.and_then(|job| self.jobs.get_mut(&job)) {
                 job.state = "incident".to_owned();
@@ -343,21 +399,14 @@ impl<'a> Unit<'a> {
                 instance: Some(id),
                 job: uncaught.job,
                 message: None,
+                token: uncaught.token,
                 class: "bpmn-error",
                 activity: Some(uncaught.activity),
                 reason: uncaught.reason,
             });
         }
-        for (_, activity) in instance.user_tasks.drain(..) {
-            instance.status = "incident";
-            self.incidents.push(Incident {
-                instance: Some(id),
-                job: None,
-                message: None,
-                class: "step",
-                activity: Some(activity),
-                reason: "user tasks are not served by this version".to_owned(),
-            });
+        for (target, activity, payload) in crossing {
+            self.own_work(target, activity, payload);
         }
         Ok(())
     }
@@ -379,6 +428,7 @@ impl<'a> Unit<'a> {
             instance: Some(instance),
             job,
             message: None,
+            token: None,
             class,
             activity: Some(activity.to_owned()),
             reason,
@@ -421,7 +471,7 @@ impl<'a> Unit<'a> {
                 }
                 for (instance, subscription) in targets {
                     let variables = thrown.variables.clone();
-                    self.own_work(instance, Payload::Signal { subscription, variables });
+                    self.own_work(instance, String::new(), Payload::Signal { subscription, variables });
                 }
                 for definition in &newest {
                     if let Some(event) = definition.signal_start(&thrown.name) {
@@ -433,9 +483,10 @@ impl<'a> Unit<'a> {
         Ok(())
     }
 
-    fn own_work(&mut self, instance: Uuid, payload: Payload) {
+    /// Something to do for an instance in a transaction of its own: one command per target.
+    pub(crate) fn own_work(&mut self, instance: Uuid, activity: String, payload: Payload) {
         let job = crate::instance::NewJob {
-            activity: String::new(),
+            activity,
             kind: crate::instance::ENGINE_KIND.to_owned(),
             stage: "engine",
             due: self.now,

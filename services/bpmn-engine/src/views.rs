@@ -1,7 +1,10 @@
 //! What operators, demo and tests see of instances and of the engine.
 use std::sync::Arc;
 
-use messaging::engine::{EngineStatus, HistoryEntry, InstanceQuery, InstanceView};
+use messaging::{
+    engine::{EngineStatus, HistoryEntry, InstanceQuery, InstanceView},
+    operate::{IncidentQuery, IncidentView},
+};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -24,7 +27,7 @@ pub async fn instances(core: &Core, query: &InstanceQuery) -> Result<Vec<Instanc
     let db = connection.transaction().await?;
     let statement = db
         .prepare_cached(
-            "select id, process_key, version_tag, business_key, status, started, ended, definition, state
+            "select id, process_key, version_tag, business_key, status, started, ended, definition, state, parent
              from instance
              where ($1::text is null or business_key = $1) and ($2::text is null or status = $2)
              order by id desc limit $3",
@@ -67,9 +70,65 @@ pub async fn instances(core: &Core, query: &InstanceQuery) -> Result<Vec<Instanc
                 status: row.get(4),
                 started: rfc3339(row.get(5)),
                 ended: row.get::<_, Option<OffsetDateTime>>(6).map(rfc3339),
+                parent: row.get::<_, Option<Uuid>>(9).map(|id| id.to_string()),
                 waiting,
                 history: history.remove(&id).unwrap_or_default(),
             }
+        })
+        .collect())
+}
+
+/// Lists incidents, oldest first.
+///
+/// # Errors
+/// When the database is away; when an id is none.
+pub async fn incidents(core: &Core, query: &IncidentQuery) -> Result<Vec<IncidentView>, Error> {
+    let limit = if query.limit == 0 { INSTANCES } else { query.limit.min(INSTANCES) };
+    let instance = query.instance.as_deref().map(str::parse::<Uuid>).transpose();
+    let instance = instance.map_err(|_| Error::Data("the instance is no id".to_owned()))?;
+    let db = core.pool.get().await?;
+    let statement = db
+        .prepare_cached(
+            "select o.id, o.instance, i.process_key, i.version_tag, i.business_key, o.class, o.activity,
+                    coalesce(o.token, o.job), o.reason, o.created, o.resolved
+             from incident o left join instance i on i.id = o.instance
+             where ($1::uuid is null or o.instance = $1) and ($2::text is null or i.process_key = $2)
+               and ($3::text is null or i.version_tag = $3) and ($4::text is null or o.class = $4)
+               and ($5::text is null or o.activity = $5) and ($6::text is null or strpos(o.reason, $6) > 0)
+               and ($7 or o.resolved is null)
+             order by o.created, o.id limit $8",
+        )
+        .await?;
+    let rows = db
+        .query(
+            &statement,
+            &[
+                &instance,
+                &query.process_key,
+                &query.process_version,
+                &query.class,
+                &query.activity,
+                &query.reason,
+                &query.resolved,
+                &i64::from(limit),
+            ],
+        )
+        .await?;
+    let id = |id: Option<Uuid>| id.map(|id| id.to_string());
+    Ok(rows
+        .iter()
+        .map(|row| IncidentView {
+            id: row.get::<_, Uuid>(0).to_string(),
+            instance: id(row.get(1)),
+            process_key: row.get(2),
+            process_version: row.get(3),
+            business_key: row.get(4),
+            class: row.get(5),
+            activity: row.get(6),
+            token: id(row.get(7)),
+            reason: row.get(8),
+            created: rfc3339(row.get(9)),
+            resolved: row.get::<_, Option<OffsetDateTime>>(10).map(rfc3339),
         })
         .collect())
 }

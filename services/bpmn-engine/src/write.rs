@@ -56,6 +56,7 @@ impl Unit<'_> {
             .outputs
             .iter()
             .map(|output| output.instance)
+            .chain(self.outputs.iter().filter_map(|output| output.message))
             .chain(self.failed.iter().map(|(instance, _)| *instance))
             .chain(self.instances.values().filter(|i| !i.completed.is_empty()).map(|i| i.id))
             .collect();
@@ -72,6 +73,7 @@ impl Unit<'_> {
 
     fn delete_rows(&mut self, pipeline: &mut Pipeline) {
         let (mut jobs, mut timers, mut signals, mut ended) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut tasks = Vec::new();
         timers.append(&mut self.gone_timers);
         for instance in self.instances.values_mut().filter(|instance| instance.rev > 0) {
             if !instance.is_open() && instance.changed {
@@ -81,12 +83,15 @@ impl Unit<'_> {
             jobs.append(&mut instance.gone_jobs);
             timers.append(&mut instance.gone_timers);
             signals.append(&mut instance.gone_signals);
+            tasks.append(&mut instance.gone_tasks);
         }
         jobs.extend(self.jobs.values().filter(|job| job.done).map(|job| job.id));
+        self.settled.extend(jobs.iter().copied());
         for (sql, ids) in [
             ("delete from job where id = any($1)", jobs),
             ("delete from timer where id = any($1)", timers),
             ("delete from subscription where id = any($1)", signals),
+            ("delete from user_task where id = any($1)", tasks),
         ] {
             if !ids.is_empty() {
                 pipeline.add(sql, vec![Box::new(ids)]);
@@ -97,6 +102,7 @@ impl Unit<'_> {
                 "delete from job where instance = any($1)",
                 "delete from timer where instance = any($1)",
                 "delete from subscription where instance = any($1)",
+                "delete from user_task where instance = any($1)",
             ] {
                 pipeline.add(sql, vec![Box::new(ended.clone())]);
             }
@@ -111,12 +117,12 @@ impl Unit<'_> {
         pipeline.add(
             "insert into instance (id, process_key, version_tag, definition, business_key, alternative_key,
                  requester, status, rev, state_version, state, start_message, fresh_until, started, ended,
-                 traceparent)
-             select u.id, u.k, u.t, u.d, u.bk, u.ak, u.r, u.s, 1, $15, u.st, u.sm, u.f, u.b, u.e, u.tp
+                 traceparent, parent, kept_until)
+             select u.id, u.k, u.t, u.d, u.bk, u.ak, u.r, u.s, 1, $15, u.st, u.sm, u.f, u.b, u.e, u.tp, u.p, u.ku
              from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                  $8::text[], $9::text[], $10::uuid[], $11::timestamptz[], $12::timestamptz[],
-                 $13::timestamptz[], $14::text[])
-                 u (id, k, t, d, bk, ak, r, s, st, sm, f, b, e, tp)",
+                 $13::timestamptz[], $14::text[], $16::uuid[], $17::timestamptz[])
+                 u (id, k, t, d, bk, ak, r, s, st, sm, f, b, e, tp, p, ku)",
             vec![
                 column!(rows, i => i.id),
                 column!(rows, i => i.definition.key.clone()),
@@ -133,6 +139,8 @@ impl Unit<'_> {
                 column!(rows, i => i.ended),
                 column!(rows, i => i.traceparent.clone()),
                 Box::new(STATE_VERSION),
+                column!(rows, i => i.parent),
+                column!(rows, i => kept_until(i)),
             ],
         );
     }
@@ -146,9 +154,9 @@ impl Unit<'_> {
         }
         let place = pipeline.add(
             "update instance i set alternative_key = u.ak, status = u.s, rev = u.rev + 1, state_version = $8,
-                 state = u.st, fresh_until = u.f, ended = u.e
+                 state = u.st, fresh_until = u.f, ended = u.e, kept_until = u.ku
              from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::timestamptz[],
-                 $7::timestamptz[]) u (id, ak, s, rev, st, f, e)
+                 $7::timestamptz[], $9::timestamptz[]) u (id, ak, s, rev, st, f, e, ku)
              where i.id = u.id and i.rev = u.rev",
             vec![
                 column!(rows, i => i.id),
@@ -159,6 +167,7 @@ impl Unit<'_> {
                 column!(rows, i => i.fresh_until),
                 column!(rows, i => i.ended),
                 Box::new(STATE_VERSION),
+                column!(rows, i => kept_until(i)),
             ],
         );
         Some((place, rows.len() as u64))
@@ -286,10 +295,11 @@ impl Unit<'_> {
         if !changed.is_empty() {
             pipeline.add(
                 "update job j set stage = u.g, claim_kind = u.k, state = u.s, due = u.d, attempts = u.n,
-                     lease = u.l, lease_until = null, send = u.o, send_failure = u.f, first_attempt = u.fa
+                     lease = u.l, lease_until = null, send = u.o, send_failure = u.f, first_attempt = u.fa,
+                     recipient = u.r
                  from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::int[],
-                     $7::text[], $8::text[], $9::text[], $10::timestamptz[])
-                     u (id, g, k, s, d, n, l, o, f, fa)
+                     $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::text[])
+                     u (id, g, k, s, d, n, l, o, f, fa, r)
                  where j.id = u.id",
                 vec![
                     column!(changed, j => j.id),
@@ -302,6 +312,7 @@ impl Unit<'_> {
                     column!(changed, j => j.send.clone()),
                     column!(changed, j => j.send_failure.clone()),
                     column!(changed, j => j.first_attempt),
+                    column!(changed, j => j.recipient.clone()),
                 ],
             );
         }
@@ -313,12 +324,16 @@ impl Unit<'_> {
         let mut timers: Vec<(Uuid, Uuid, String, OffsetDateTime)> = Vec::new();
         let mut signals: Vec<(Uuid, Uuid, String)> = Vec::new();
         let mut history: Vec<(Uuid, i64, String)> = Vec::new();
+        let mut tasks: Vec<(Uuid, Uuid, crate::instance::NewTask)> = Vec::new();
         for instance in self.instances.values_mut() {
             for (id, (activity, due)) in std::mem::take(&mut instance.new_timers) {
                 timers.push((id, instance.id, activity, due));
             }
             for (id, name) in std::mem::take(&mut instance.new_signals) {
                 signals.push((id, instance.id, name));
+            }
+            for (id, task) in std::mem::take(&mut instance.new_tasks) {
+                tasks.push((id, instance.id, task));
             }
             if !instance.history.is_empty() {
                 let entries = serde_json::to_string(&instance.history).unwrap_or_default();
@@ -357,6 +372,31 @@ impl Unit<'_> {
                 ],
             );
         }
+        if !tasks.is_empty() {
+            pipeline.add(
+                "insert into user_task (id, instance, activity, name, form_key)
+                 select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[])",
+                vec![
+                    column!(tasks, t => t.0),
+                    column!(tasks, t => t.1),
+                    column!(tasks, t => t.2.activity.clone()),
+                    column!(tasks, t => t.2.name.clone()),
+                    column!(tasks, t => t.2.form_key.clone()),
+                ],
+            );
+        }
+        if !self.forms.is_empty() {
+            let forms = &self.forms;
+            pipeline.add(
+                "update user_task t set base_url = u.b, reference = u.r
+                 from unnest($1::uuid[], $2::text[], $3::text[]) u (id, b, r) where t.id = u.id",
+                vec![
+                    column!(forms, f => f.0),
+                    column!(forms, f => f.1.base_url.clone()),
+                    column!(forms, f => f.1.reference.clone()),
+                ],
+            );
+        }
         if !history.is_empty() {
             pipeline.add(
                 "insert into history (instance, rev, at, entries)
@@ -377,17 +417,18 @@ impl Unit<'_> {
             let outputs = &self.outputs;
             pipeline.add(
                 "update message m set outputs = m.outputs || n.added
-                 from (select u.i, u.b, u.r, array_agg(u.o order by u.place) added
-                       from unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) with ordinality
-                           u (i, b, r, o, place)
-                       group by u.i, u.b, u.r) n
-                 where m.instance = n.i and m.base_url = n.b and m.reference = n.r
+                 from (select u.i, u.b, u.r, u.m, array_agg(u.o order by u.place) added
+                       from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[]) with ordinality
+                           u (i, b, r, o, m, place)
+                       group by u.i, u.b, u.r, u.m) n
+                 where (m.id = n.m or n.m is null and m.instance = n.i and m.base_url = n.b and m.reference = n.r)
                    and m.desired = 'in-progress'",
                 vec![
                     column!(outputs, o => o.instance),
                     column!(outputs, o => o.base_url.clone()),
                     column!(outputs, o => o.reference.clone()),
                     column!(outputs, o => o.output.clone()),
+                    column!(outputs, o => o.message),
                 ],
             );
         }
@@ -424,9 +465,7 @@ impl Unit<'_> {
     }
 
     fn write_incidents(&mut self, pipeline: &mut Pipeline) {
-        if self.incidents.is_empty() {
-            return;
-        }
+        self.resolve_incidents(pipeline);
         for incident in &self.incidents {
             tracing::warn!(
                 instance = incident.instance.map(tracing::field::display),
@@ -436,22 +475,83 @@ impl Unit<'_> {
             );
         }
         let rows = &self.incidents;
-        pipeline.add(
-            "insert into incident (id, instance, job, message, class, activity, reason, created)
-             select u.id, u.i, u.j, u.m, u.c, u.a, u.r, $8
-             from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[])
-                 u (id, i, j, m, c, a, r)",
-            vec![
-                column!(rows, _i => Uuid::now_v7()),
-                column!(rows, i => i.instance),
-                column!(rows, i => i.job),
-                column!(rows, i => i.message),
-                column!(rows, i => i.class),
-                column!(rows, i => i.activity.clone()),
-                column!(rows, i => i.reason.clone()),
-                Box::new(self.now),
-            ],
-        );
+        if !rows.is_empty() {
+            pipeline.add(
+                "insert into incident (id, instance, job, message, class, activity, reason, created, token)
+             select u.id, u.i, u.j, u.m, u.c, u.a, u.r, $8, u.t
+             from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[],
+                 $9::uuid[]) u (id, i, j, m, c, a, r, t)",
+                vec![
+                    column!(rows, _i => Uuid::now_v7()),
+                    column!(rows, i => i.instance),
+                    column!(rows, i => i.job),
+                    column!(rows, i => i.message),
+                    column!(rows, i => i.class),
+                    column!(rows, i => i.activity.clone()),
+                    column!(rows, i => i.reason.clone()),
+                    Box::new(self.now),
+                    column!(rows, i => i.token),
+                ],
+            );
+        }
+        // An instance without open incidents is active again.
+        let settled: Vec<Uuid> = self
+            .instances
+            .values()
+            .filter(|instance| instance.changed && instance.is_open() && instance.status == "incident")
+            .map(|instance| instance.id)
+            .collect();
+        if !settled.is_empty() {
+            pipeline.add(
+                "update instance i set status = 'active' where id = any($1) and not exists (
+                     select from incident o where o.instance = i.id and o.resolved is null)",
+                vec![Box::new(settled)],
+            );
+        }
+        if !self.audit.is_empty() {
+            let rows = &self.audit;
+            pipeline.add(
+                "insert into audit (id, at, actor, action, object, reason)
+                 select u.id, $6, u.a, u.v, u.o, u.r
+                 from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]) u (id, a, v, o, r)",
+                vec![
+                    column!(rows, _a => Uuid::now_v7()),
+                    column!(rows, a => a[0].clone()),
+                    column!(rows, a => a[1].clone()),
+                    column!(rows, a => a[2].clone()),
+                    column!(rows, a => a[3].clone()),
+                    Box::new(self.now),
+                ],
+            );
+        }
+    }
+
+    /// Incidents are over when an operator says so, when what failed is gone, and with their instance.
+    fn resolve_incidents(&mut self, pipeline: &mut Pipeline) {
+        let ended: Vec<Uuid> =
+            self.instances.values().filter(|i| i.changed && !i.is_open()).map(|i| i.id).collect();
+        let had = |i: &&Instance| i.rev > 0 && i.status == "incident" || !i.is_open();
+        let any = self.instances.values().any(|i| had(&i));
+        if any || !self.resolved.is_empty() {
+            pipeline.add(
+                "update incident set resolved = $4 where resolved is null
+                 and (id = any($1) or job = any($2) or token = any($2) or instance = any($3))",
+                vec![
+                    Box::new(std::mem::take(&mut self.resolved)),
+                    Box::new(std::mem::take(&mut self.settled)),
+                    Box::new(ended),
+                    Box::new(self.now),
+                ],
+            );
+        }
+        if !self.rewrites.is_empty() {
+            *self.after.ready.entry(WRITE_BACK.to_owned()).or_default() += self.rewrites.len();
+            pipeline.add(
+                "update message set work = 'ready', work_attempts = 0, work_due = $2
+                 where id = any($1) and work = 'incident'",
+                vec![Box::new(std::mem::take(&mut self.rewrites)), Box::new(self.now)],
+            );
+        }
     }
 
     /// Results of write-backs: the rows are locked by now and show this transaction's own changes.
@@ -538,6 +638,12 @@ impl Unit<'_> {
         }
         Ok(taken)
     }
+}
+
+/// When what is kept of an ended instance may go.
+fn kept_until(instance: &Instance) -> Option<OffsetDateTime> {
+    let ended = instance.ended?;
+    ended.checked_add(instance.definition.history.try_into().unwrap_or(time::Duration::MAX))
 }
 
 /// The stored state; nothing is kept of an instance that has ended.

@@ -114,6 +114,27 @@ pub struct Config {
     #[serde(default)]
     pub roles_file: Option<PathBuf>,
 
+    /// Ask the sites of stored Endpoints whether what is referred to exists there. `on` needs the next
+    /// three settings.
+    #[serde(default)]
+    pub reference_checks: Switch,
+    /// PEM file with the client certificate for these questions, read at start: its thumbprint must
+    /// stand in our Organization at the other sites.
+    #[serde(default)]
+    pub client_certificate: Option<PathBuf>,
+    /// PEM file with its private key.
+    #[serde(default)]
+    pub client_key: Option<PathBuf>,
+    /// PEM file with the roots that certificates of other sites are checked against.
+    #[serde(default)]
+    pub server_ca: Option<PathBuf>,
+    /// Time to connect to another site.
+    #[serde(default = "reference_connect_timeout")]
+    pub reference_connect_timeout: Duration,
+    /// Time for one question, connecting included.
+    #[serde(default = "reference_timeout")]
+    pub reference_timeout: Duration,
+
     /// URLs of the NATS servers.
     pub nats_urls: Vec<String>,
     /// NATS user.
@@ -134,6 +155,23 @@ pub struct Config {
     pub ready_file: Option<PathBuf>,
 }
 
+/// Something that is on unless it is switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Switch {
+    /// In use.
+    #[default]
+    On,
+    /// Not in use.
+    Off,
+}
+
+fn reference_connect_timeout() -> Duration {
+    Duration::secs(2)
+}
+fn reference_timeout() -> Duration {
+    Duration::secs(10)
+}
 fn database_connections() -> usize {
     16
 }

@@ -13,6 +13,7 @@ pub mod identity;
 pub mod initial;
 pub mod interactions;
 pub mod listener;
+pub mod partners;
 pub mod relay;
 mod report;
 mod run;
@@ -22,4 +23,5 @@ pub mod validation;
 pub mod websocket;
 
 pub use config::Config;
+pub use identity::SnapshotFacts;
 pub use run::{Error, run};

@@ -12,14 +12,16 @@ use tokio::{
 
 use crate::{
     changes::{Changes, exchange_notices},
-    config::Config,
+    config::{Config, Switch},
     http::{Admission, Gateway, Metrics, routes},
     identity::{RoleConfig, RolesError, directory::DirectoryCache},
     initial,
+    interactions::CapabilitiesCache,
     listener::{
         Listener, bind,
         tls::{Tls, TlsError},
     },
+    partners::{PER_PARTNER, Partners},
     relay,
     report::report,
     site::{Limits, Site},
@@ -43,6 +45,15 @@ pub enum Error {
     /// Role configuration.
     #[error(transparent)]
     Roles(#[from] RolesError),
+    /// References to other sites cannot be checked.
+    #[error(
+        "references to other sites cannot be checked without client_certificate, client_key and server_ca: \
+         set all three, or reference_checks = \"off\""
+    )]
+    NoClientCertificate,
+    /// The client certificate, its key or the roots.
+    #[error("reference checks: {0}")]
+    Client(#[from] fhir_client::SetupError),
     /// A fault of the database that waiting does not mend.
     #[error("the database cannot be used: {0}")]
     Database(#[from] database::Error),
@@ -99,6 +110,7 @@ struct Running {
 async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, Error> {
     let tls = Arc::new(Tls::load(config.tls())?);
     let roles = config.roles_file.as_deref().map(RoleConfig::load).transpose()?.unwrap_or_default();
+    let partners = partners(config)?;
     let pool = Pool::new(&DatabaseConfig {
         url: config.database_url.clone(),
         password: config.database_password.clone(),
@@ -122,6 +134,8 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
         changes: Changes::new(Arc::clone(&directory), Arc::clone(&definitions)),
         directory,
         definitions,
+        partners,
+        capabilities: CapabilitiesCache::default(),
     });
     let mut background = vec![tokio::spawn(follow_database(pool, Arc::clone(&site)))];
     initial::load(&site, config.init_bundle.as_deref()).await?;
@@ -130,6 +144,7 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
     background.push(tokio::spawn(dispatch(sockets.clone(), site.changes.signals(), stop.clone())));
     background.push(tokio::spawn(follow_nats(config.clone(), Arc::clone(&site), stop.clone())));
     background.push(tokio::spawn(report(site.store.clone())));
+    background.push(tokio::spawn(store::keep_fresh(site.store.clone())));
     background.push(tokio::spawn(follow_files(config.reload_interval.get(), Arc::clone(&tls))));
 
     site.changes.heard(NATS_START_WAIT).await;
@@ -159,6 +174,26 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
     }
     tracing::info!(listen = %config.listen, "ready");
     Ok(Running { listener, sockets, background })
+}
+
+/// The client for reference checks.
+fn partners(config: &Config) -> Result<Partners, Error> {
+    if config.reference_checks == Switch::Off {
+        return Ok(Partners::new(None, Duration::ZERO));
+    }
+    let (Some(certificate), Some(key), Some(roots)) =
+        (&config.client_certificate, &config.client_key, &config.server_ca)
+    else {
+        return Err(Error::NoClientCertificate);
+    };
+    let timeout = config.reference_timeout.get();
+    let client = fhir_client::Client::new(&fhir_client::ClientConfig {
+        connect_timeout: config.reference_connect_timeout.get(),
+        answer_timeout: timeout,
+        per_host: PER_PARTNER,
+        ..fhir_client::ClientConfig::new(certificate.clone(), key.clone(), roots.clone())
+    })?;
+    Ok(Partners::new(Some(client), timeout))
 }
 
 /// Renews the allow list and the definitions when other replicas have written.

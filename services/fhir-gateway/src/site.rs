@@ -7,6 +7,8 @@ use crate::{
         RoleConfig,
         directory::{Directory, DirectoryCache},
     },
+    interactions::CapabilitiesCache,
+    partners::Partners,
     store::Store,
     validation::Definitions,
 };
@@ -61,6 +63,10 @@ pub struct Site {
     pub directory: Arc<DirectoryCache>,
     /// Profiles, code systems and value sets that resources are validated against.
     pub definitions: Arc<Definitions>,
+    /// Other sites, to be asked whether what is referred to exists there.
+    pub partners: Partners,
+    /// The answer of `/metadata`.
+    pub capabilities: CapabilitiesCache,
 }
 
 impl Site {

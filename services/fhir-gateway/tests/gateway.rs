@@ -109,7 +109,8 @@ async fn requests_are_negotiated_and_bounded() {
     let gateway = Replica::start(config).await;
     let local = Client::new(&world.authority, Some(&world.local));
 
-    let table: [(&str, &[(&str, &str)], u16, &str); 13] = [
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], u16, &'a str);
+    let table: [Row<'_>; 13] = [
         ("GET /fhir", &[("accept", JSON)], 405, "application/fhir+json;charset=UTF-8"),
         ("GET /fhir/", &[], 405, "application/fhir+xml;charset=UTF-8"),
         ("GET /fhir/?_format=json", &[("accept", "text/csv")], 405, "application/fhir+json;charset=UTF-8"),

@@ -24,7 +24,7 @@ pub const SEND_GIVE_UP: Duration = Duration::secs(10);
 /// How long look-ups in the own endpoint's allow list are used.
 pub const DIRECTORY_AGE: Duration = Duration::secs(5);
 /// How long the engine keeps a job for us between signs of life.
-pub const LEASE: Duration = Duration::secs(30);
+pub const LEASE: Duration = Duration(worker::LEASE);
 /// How often ready jobs are asked for when no hint came.
 pub const POLL: Duration = Duration::secs(1);
 

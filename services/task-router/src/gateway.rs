@@ -66,6 +66,21 @@ impl Gateway {
         self.ask(Method::PUT, path, Some(body.into()), &headers).await
     }
 
+    /// Creates a resource unless one fits the condition (`If-None-Exist`).
+    pub(crate) async fn create(
+        &self,
+        resource_type: &str,
+        body: Vec<u8>,
+        condition: &str,
+    ) -> Result<Answer, GatewayError> {
+        let headers = Headers {
+            prefer: Some("return=minimal".to_owned()),
+            if_match: None,
+            if_none_exist: Some(condition.to_owned()),
+        };
+        self.ask(Method::POST, resource_type, Some(body.into()), &headers).await
+    }
+
     async fn ask(
         &self,
         method: Method,

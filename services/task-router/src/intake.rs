@@ -25,13 +25,13 @@ use tracing::Instrument;
 
 use crate::{
     backoff::Backoff,
-    counters,
+    counters, form,
     gateway::{Gateway, GatewayError},
     translate::{Translated, translate},
 };
 
 /// Longest wait for the engine's commit. Shorter than the stream's acknowledgement wait.
-const DELIVER_TIMEOUT: Duration = Duration::from_secs(10);
+const DELIVER_TIMEOUT: Duration = Duration::from_secs(8);
 /// When an event comes again after an outage of our own parts.
 const LATER: Duration = Duration::from_secs(1);
 /// When an event of a newer writer comes again: a rolling upgrade takes minutes.
@@ -65,10 +65,52 @@ pub(crate) enum Fate {
     Hopeless,
 }
 
+/// Which resources are taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Requested Tasks.
+    Task,
+    /// Completed QuestionnaireResponses.
+    QuestionnaireResponse,
+}
+
+impl Kind {
+    /// Resource type and the status it is taken in with.
+    pub(crate) fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Task => ("Task", "requested"),
+            Self::QuestionnaireResponse => ("QuestionnaireResponse", "completed"),
+        }
+    }
+}
+
 impl Intake {
-    /// Reads a Task and delivers it.
-    pub(crate) async fn fetch_and_deliver(&self, id: &str) -> Fate {
-        let reference = format!("Task/{id}");
+    /// Hands a completed QuestionnaireResponse to the engine; `text` is its JSON.
+    async fn complete(&self, response: &fhir::Resource, text: String, source: Source) -> Fate {
+        let Some(request) = form::completion(response, text, source) else {
+            counters::delivered("no-user-task");
+            return Fate::Settled;
+        };
+        match self.nats.ask::<_, Delivered>(subject::COMPLETE_TASK, &request, DELIVER_TIMEOUT).await {
+            Ok(_) => {
+                counters::delivered("user-task");
+                Fate::Settled
+            }
+            Err(error @ (RequestError::Invalid(_) | RequestError::TooLarge { .. })) => {
+                tracing::error!(response = %request.source.reference, %error, "the engine does not take the answer");
+                counters::delivered("hopeless");
+                Fate::Hopeless
+            }
+            Err(_) => {
+                counters::delivered("unavailable");
+                Fate::Later
+            }
+        }
+    }
+
+    /// Reads a Task or QuestionnaireResponse and delivers it.
+    pub(crate) async fn fetch_and_deliver(&self, kind: Kind, id: &str) -> Fate {
+        let reference = format!("{}/{id}", kind.names().0);
         let answer = match self.gateway.get(&reference).await {
             Ok(answer) => answer,
             Err(GatewayError::Refused(StatusCode::NOT_FOUND | StatusCode::GONE)) => {
@@ -84,6 +126,9 @@ impl Intake {
         };
         let source = self.source(reference);
         match (answer.resource(), String::from_utf8(answer.body.into())) {
+            (Ok(resource), Ok(text)) if kind == Kind::QuestionnaireResponse => {
+                self.complete(&resource, text, source).await
+            }
             (Ok(resource), Ok(text)) => self.deliver(&resource, text, source).await,
             _ => self.refuse(source, "Task cannot be read as FHIR JSON".to_owned()).await,
         }
@@ -96,6 +141,9 @@ impl Intake {
 
     /// Delivers a Task that was read; `text` is its JSON.
     pub(crate) async fn deliver(&self, task: &fhir::Resource, text: String, source: Source) -> Fate {
+        if task.resource_type() == "QuestionnaireResponse" {
+            return self.complete(task, text, source).await;
+        }
         let request = match translate(task, text, source.clone()) {
             Translated::Deliver(request) => request,
             Translated::Refuse(reason) => return self.refuse(source, reason).await,
@@ -147,22 +195,29 @@ impl Intake {
     }
 
     /// Works on one lane until `stopping`, then lets begun deliveries end.
-    pub(crate) async fn follow(self, lane: Lane, window: usize, mut stopping: watch::Receiver<bool>) {
+    pub(crate) async fn follow(
+        self,
+        kind: Kind,
+        lane: Lane,
+        window: usize,
+        mut stopping: watch::Receiver<bool>,
+    ) {
         let mut work = JoinSet::new();
         tokio::select! {
-            () = self.read(lane, window, &mut work) => {}
+            () = self.read(kind, lane, window, &mut work) => {}
             _ = stopping.wait_for(|stop| *stop) => {}
         }
         let drained = async { while work.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(DRAIN, drained).await;
     }
 
-    async fn read(&self, lane: Lane, window: usize, work: &mut JoinSet<()>) {
+    async fn read(&self, kind: Kind, lane: Lane, window: usize, work: &mut JoinSet<()>) {
         let places = Arc::new(Semaphore::new(window.max(1)));
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         let mut told = false;
         loop {
-            match streams::event_consumer(self.nats.client(), "Task", "requested", lane).await {
+            let (resource_type, status) = kind.names();
+            match streams::event_consumer(self.nats.client(), resource_type, status, lane).await {
                 Ok(consumer) => {
                     if told {
                         tracing::info!(lane = lane.as_str(), "events are read again");
@@ -225,12 +280,18 @@ impl Intake {
 
     async fn event(&self, message: &Message) {
         let answer = match seal::open::<ResourceEvent>(&message.payload) {
-            Ok(event) if event.resource_type != "Task" || event.deleted => AckKind::Ack,
-            Ok(event) => match self.fetch_and_deliver(&event.id).await {
-                Fate::Settled => AckKind::Ack,
-                Fate::Later => AckKind::Nak(Some(LATER)),
-                Fate::Hopeless => AckKind::Term,
-            },
+            Ok(event) => {
+                let kinds = [Kind::Task, Kind::QuestionnaireResponse];
+                let kind = kinds.into_iter().find(|kind| kind.names().0 == event.resource_type);
+                match kind.filter(|_| !event.deleted) {
+                    None => AckKind::Ack,
+                    Some(kind) => match self.fetch_and_deliver(kind, &event.id).await {
+                        Fate::Settled => AckKind::Ack,
+                        Fate::Later => AckKind::Nak(Some(LATER)),
+                        Fate::Hopeless => AckKind::Term,
+                    },
+                }
+            }
             Err(error @ SealError::UnknownVersion { .. }) => {
                 tracing::warn!(%error, "an event of a newer gateway is left for a newer router");
                 counters::delivered("newer");

@@ -11,6 +11,7 @@ pub mod config;
 mod counters;
 mod directory;
 mod egress;
+mod form;
 mod gateway;
 mod intake;
 mod run;

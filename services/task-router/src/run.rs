@@ -13,9 +13,19 @@ use tokio::{sync::watch, task::JoinSet};
 use worker::{SubscribeError, Worker, WorkerConfig};
 
 use crate::{
-    Config, directory::Directory, egress::Egress, gateway::Gateway, intake::Intake, send::Sender, sweep,
+    Config,
+    directory::Directory,
+    egress::Egress,
+    form::Forms,
+    gateway::Gateway,
+    intake::{Intake, Kind},
+    send::Sender,
+    sweep,
     write_back::WriteBack,
 };
+
+/// QuestionnaireResponses made at a time; people answer them, so they are few.
+const FORMS: usize = 4;
 
 /// Why the router cannot run. Outages never end it.
 #[derive(Debug, thiserror::Error)]
@@ -69,11 +79,13 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
     let (stop, stopping) = watch::channel(false);
     let mut workers = JoinSet::new();
     let mut ready = JoinSet::new();
+    let forms = Forms { gateway: gateway.clone(), directory: Arc::clone(&directory) };
     let sender = Sender { client, directory, give_up: config.send_give_up.get() };
     let write_back = WriteBack { gateway: gateway.clone() };
     for worker in [
         send_worker(&nats, &config, Arc::new(sender)),
         write_back_worker(&nats, &config, Arc::new(write_back)),
+        form_worker(&nats, &config, Arc::new(forms)),
     ] {
         let (tell, told) = tokio::sync::oneshot::channel();
         ready.spawn(told);
@@ -90,8 +102,10 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
     }
     let intake = Intake { nats, gateway };
     let mut readers = JoinSet::new();
-    for lane in [Lane::Keyed, Lane::New] {
-        readers.spawn(intake.clone().follow(lane, config.window, stopping.clone()));
+    for kind in [Kind::Task, Kind::QuestionnaireResponse] {
+        for lane in [Lane::Keyed, Lane::New] {
+            readers.spawn(intake.clone().follow(kind, lane, config.window, stopping.clone()));
+        }
     }
     readers.spawn(sweep::run(intake, config.sweep.get(), stopping));
 
@@ -155,6 +169,14 @@ fn write_back_worker(nats: &Nats, config: &Config, write_back: Arc<WriteBack>) -
     Worker::new(nats.clone(), settings).handle(&[job::WRITE_BACK], move |job| {
         let write_back = Arc::clone(&write_back);
         async move { write_back.handle(job).await }
+    })
+}
+
+fn form_worker(nats: &Nats, config: &Config, forms: Arc<Forms>) -> Worker {
+    let settings = settings("task-router-forms", FORMS, config);
+    Worker::new(nats.clone(), settings).handle(&[job::FORM], move |job| {
+        let forms = Arc::clone(&forms);
+        async move { forms.handle(job).await }
     })
 }
 

@@ -14,8 +14,11 @@ use crate::{
     intake::{Fate, Intake},
 };
 
-/// The first page.
-const QUERY: &str = "Task?status=requested&_sort=_lastUpdated&_count=100";
+/// The first pages.
+const QUERIES: [&str; 2] = [
+    "Task?status=requested&_sort=_lastUpdated&_count=100",
+    "QuestionnaireResponse?status=completed&_sort=_lastUpdated&_count=100",
+];
 /// Deliveries of one page at the same time.
 const AT_ONCE: usize = 8;
 /// First pause after a sweep that failed; doubled up to the next constant, or the interval.
@@ -68,12 +71,20 @@ async fn sweeps(intake: &Intake, interval: Duration) {
 
 async fn sweep(intake: &Intake) -> Result<usize, SweepError> {
     let mut found = 0;
-    let mut path = QUERY.to_owned();
+    for query in QUERIES {
+        found += pages(intake, query).await?;
+    }
+    Ok(found)
+}
+
+async fn pages(intake: &Intake, query: &str) -> Result<usize, SweepError> {
+    let mut found = 0;
+    let mut path = query.to_owned();
     loop {
         let page = intake.gateway.read(&path).await?;
         let tasks: Vec<Resource> = bundle::entries(&page)
             .filter_map(|entry| entry.resource()?.resource())
-            .filter(|resource| resource.resource_type() == "Task")
+            .filter(|resource| matches!(resource.resource_type(), "Task" | "QuestionnaireResponse"))
             .collect();
         found += tasks.len();
         let fates = stream::iter(tasks).map(|task| deliver(intake, task)).buffer_unordered(AT_ONCE);
@@ -92,7 +103,7 @@ async fn sweep(intake: &Intake) -> Result<usize, SweepError> {
 
 async fn deliver(intake: &Intake, task: Resource) -> Fate {
     let Some(id) = task.id() else { return Fate::Settled };
-    let source = intake.source(format!("Task/{id}"));
+    let source = intake.source(format!("{}/{id}", task.resource_type()));
     match String::from_utf8(fhir::to_json(&task)) {
         Ok(text) => intake.deliver(&task, text, source).await,
         Err(_) => Fate::Settled,

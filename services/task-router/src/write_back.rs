@@ -19,6 +19,9 @@ use crate::{
 /// Times a Task is read in one attempt. Others write a Task of ours rarely, never in a row.
 const MAX_READS: u32 = 5;
 
+/// Last status of a QuestionnaireResponse whose user task has ended.
+const AMENDED: &str = "amended";
+
 /// Handles jobs of type `dsf/write-back`.
 pub(crate) struct WriteBack {
     pub(crate) gateway: Gateway,
@@ -42,6 +45,9 @@ impl WriteBack {
     async fn walk(&self, order: &WriteBackOrder) -> Outcome {
         if !self.gateway.is_own(&order.source.base_url) {
             return fault("the Task is not at the own endpoint".to_owned());
+        }
+        if order.status == AMENDED {
+            return self.amend(&order.source.reference).await;
         }
         let Some(goal) = Place::of(&order.status) else {
             return fault(format!("status {} is never written back", order.status));
@@ -94,6 +100,41 @@ impl WriteBack {
             reason: conflict.unwrap_or_else(|| "the own endpoint does not tell versions".to_owned()),
             unavailable: true,
         }
+    }
+}
+
+impl WriteBack {
+    /// Marks a completed QuestionnaireResponse as taken up (contract 1.4, improvement 7).
+    async fn amend(&self, path: &str) -> Outcome {
+        let mut conflict = "the QuestionnaireResponse is changed by others all the time".to_owned();
+        for _ in 0..MAX_READS {
+            let mut response = match self.gateway.read(path).await {
+                Ok(response) => response,
+                Err(error) => return gave_up(error),
+            };
+            let Some(version) = response.version_id().and_then(|version| version.parse().ok()) else {
+                return fault("the QuestionnaireResponse has no version".to_owned());
+            };
+            match response.text("status") {
+                Some(AMENDED) => return Outcome::Written { status: AMENDED.to_owned(), version },
+                Some("completed") => response.set_text("status", AMENDED),
+                other => {
+                    let status = other.unwrap_or("none");
+                    return fault(format!("a QuestionnaireResponse with status {status} is not amended"));
+                }
+            }
+            match self.gateway.update(path, version, fhir::to_json(&response)).await {
+                Ok(answer) => {
+                    let version = answer.version().unwrap_or(version + 1);
+                    return Outcome::Written { status: AMENDED.to_owned(), version };
+                }
+                Err(GatewayError::Refused(StatusCode::PRECONDITION_FAILED | StatusCode::CONFLICT)) => {}
+                // The answer may be lost after the version was written: look.
+                Err(GatewayError::Unavailable(reason)) => conflict = reason,
+                Err(error) => return gave_up(error),
+            }
+        }
+        Outcome::Fault { reason: conflict, unavailable: true }
     }
 }
 

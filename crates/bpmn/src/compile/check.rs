@@ -73,6 +73,7 @@ impl Compiler<'_> {
                 | Kind::Job(..)
                 | Kind::Evaluate { .. }
                 | Kind::Receive(_)
+                | Kind::Call(_)
                 | Kind::User { .. }
                 | Kind::SubProcess { by_event: false, .. }
         );
@@ -93,6 +94,7 @@ impl Compiler<'_> {
                     | Kind::Job(..)
                     | Kind::Evaluate { .. }
                     | Kind::Receive(_)
+                    | Kind::Call(_)
                     | Kind::User { .. }
                     | Kind::SubProcess { by_event: false, .. }
             );

@@ -1,6 +1,6 @@
 //! What each kind of element becomes.
 use super::Compiler;
-use crate::definition::{Catch, CompileError, ElementIx, Job, Kind, Throw, Timer, TimerForm};
+use crate::definition::{Binding, Call, Catch, CompileError, ElementIx, Job, Kind, Throw, Timer, TimerForm};
 use crate::effect::JobKind;
 use crate::expression::Template;
 use crate::iso8601;
@@ -30,6 +30,7 @@ impl<'a> Compiler<'a> {
             "sendTask" => self.service(xml, JobKind::SendTask),
             "receiveTask" => self.message_name(xml, xml).map(Kind::Receive),
             "userTask" => self.user_task(xml),
+            "callActivity" => self.call(xml).map(|call| Kind::Call(Box::new(call))),
             "exclusiveGateway" => Some(Kind::Exclusive),
             "parallelGateway" => Some(Kind::Parallel),
             "inclusiveGateway" => Some(Kind::Inclusive),
@@ -275,7 +276,9 @@ impl<'a> Compiler<'a> {
         };
         let template = self.template(value, owner, text)?;
         if template.is_literal() && !valid_timer(*form, text) {
-            let message = format!("'{text}' is no supported timer value (ISO 8601)");
+            let message = format!(
+                "'{text}' is no supported timer value (ISO 8601, or for cycles a cron expression with six fields)"
+            );
             self.errors.push(CompileError { line: value.line, element: owner.label(), message });
         }
         Some(Timer { form: *form, value: template })
@@ -360,6 +363,41 @@ impl<'a> Compiler<'a> {
         Some(Job { implementation, fields, inline })
     }
 
+    fn call(&mut self, xml: &'a Xml) -> Option<Call> {
+        for attribute in ["caseRef", "variableMappingClass", "variableMappingDelegateExpression"] {
+            if xml.engine(attribute).is_some() {
+                self.fail(
+                    xml,
+                    &format!("{attribute} is not supported; use calledElement with camunda:in and out"),
+                );
+            }
+        }
+        let Some(called) = xml.attribute("calledElement") else {
+            self.fail(xml, "a call activity needs a calledElement: the id of the called process");
+            return None;
+        };
+        let called = self.template(xml, xml, called)?;
+        let version = xml.engine("calledElementVersion");
+        let tag = xml.engine("calledElementVersionTag");
+        let binding = match (xml.engine("calledElementBinding").unwrap_or("latest"), version, tag) {
+            ("latest", ..) => Binding::Latest,
+            ("deployment", ..) => Binding::Deployment,
+            ("version", Some(version), _) => Binding::Version(self.template(xml, xml, version)?),
+            ("versionTag", _, Some(tag)) => Binding::VersionTag(self.template(xml, xml, tag)?),
+            (other, ..) => {
+                self.fail(
+                    xml,
+                    &format!("calledElementBinding '{other}' is not latest, deployment, version or versionTag with its value"),
+                );
+                return None;
+            }
+        };
+        let business_key = xml.extensions("in").find_map(|mapping| mapping.attribute("businessKey"));
+        let business_key = business_key.and_then(|key| self.template(xml, xml, key));
+        let (inputs, outputs) = (self.passed(xml, xml), self.returned(xml, xml));
+        Some(Call { called, binding, business_key, inputs, outputs })
+    }
+
     fn user_task(&mut self, xml: &'a Xml) -> Option<Kind> {
         let form_key = xml.engine("formKey").and_then(|key| self.template(xml, xml, key));
         let listeners = self.task_listeners(xml);
@@ -374,7 +412,7 @@ fn catch_code(xml: &Xml) -> Option<&str> {
 /// True for what a timer of this form understands without variables.
 fn valid_timer(form: TimerForm, text: &str) -> bool {
     match form {
-        TimerForm::Cycle => iso8601::cycle(text).is_ok(),
+        TimerForm::Cycle => crate::cron::Cron::parse(text).is_some() || iso8601::cycle(text).is_ok(),
         _ => {
             text.split('/').count() <= 2
                 && text

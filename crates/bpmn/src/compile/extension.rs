@@ -1,7 +1,8 @@
 //! Extension elements: parameters, fields, listeners, multi-instance, retry cycles.
 use super::Compiler;
 use crate::definition::{
-    Assignment, Listener, ListenerEvent, MappedValue, Mapping, Multi, Passed, TaskListener,
+    Assignment, FlowIx, Listener, ListenerEvent, ListenerWork, Loop, MappedValue, Mapping, Multi, Passed,
+    Returned, TaskListener,
 };
 use crate::expression::Template;
 use crate::xml::Xml;
@@ -18,12 +19,17 @@ impl<'a> Compiler<'a> {
             self.elements[ix].inputs = self.mappings(xml, mapping, "inputParameter");
             self.elements[ix].outputs = self.mappings(xml, mapping, "outputParameter");
         }
-        self.elements[ix].listeners = self.listeners(xml);
-        if xml.child("standardLoopCharacteristics").is_some() {
-            self.fail(
-                xml,
-                "standardLoopCharacteristics are not supported; use multi-instance or a loop of flows",
-            );
+        let mut listeners = self.listeners(xml, None);
+        for flow in self.elements[ix].outgoing.clone() {
+            let source = self.flow_sources[flow as usize];
+            listeners.append(&mut self.listeners(source, Some(flow)));
+        }
+        self.elements[ix].listeners = listeners;
+        if xml.name == "process" && !self.elements[ix].listeners.is_empty() {
+            self.fail(xml, "execution listeners of the whole process are not supported; use its start event");
+        }
+        if let Some(characteristics) = xml.child("standardLoopCharacteristics") {
+            self.elements[ix].multi = self.standard_loop(xml, characteristics);
         }
         if let Some(characteristics) = xml.child("multiInstanceLoopCharacteristics") {
             self.elements[ix].multi = self.multi(xml, characteristics);
@@ -121,15 +127,25 @@ impl<'a> Compiler<'a> {
         Some(assignments)
     }
 
-    fn listeners(&mut self, xml: &'a Xml) -> Vec<Listener> {
+    fn listeners(&mut self, xml: &'a Xml, flow: Option<FlowIx>) -> Vec<Listener> {
         let mut listeners = Vec::new();
         for listener in xml.extensions("executionListener") {
-            let on = match listener.attribute("event") {
-                Some("start") => ListenerEvent::Start,
-                Some("end") => ListenerEvent::End,
+            let on = match (listener.attribute("event"), flow) {
+                (Some("start"), None) => ListenerEvent::Start,
+                (Some("end"), None) => ListenerEvent::End,
+                // Flows know no other event.
+                (_, Some(flow)) => ListenerEvent::Take(flow),
                 _ => continue,
             };
-            let Some(class) = listener.attribute("class") else { continue };
+            let Some(class) = listener.attribute("class") else {
+                if !self.options.stand_in_jobs {
+                    self.fail(
+                        xml,
+                        "an execution listener needs a class; expressions and scripts are not supported",
+                    );
+                }
+                continue;
+            };
             let inline = match self.options.stand_in_jobs {
                 true => None,
                 false => self.inline(xml, class),
@@ -141,11 +157,64 @@ impl<'a> Compiler<'a> {
             };
             let assignments =
                 inline.or_else(|| if class.ends_with(CORRELATION_KEY_LISTENER) { built_in() } else { None });
-            if let Some(assignments) = assignments {
-                listeners.push(Listener { on, assignments });
-            }
+            let work = match assignments {
+                Some(assignments) => ListenerWork::Assign(assignments),
+                None if self.options.stand_in_jobs => continue,
+                None => {
+                    ListenerWork::Job { class: class.to_owned(), fields: self.listener_fields(xml, listener) }
+                }
+            };
+            listeners.push(Listener { on, work });
         }
         listeners
+    }
+
+    fn listener_fields(&mut self, owner: &'a Xml, listener: &'a Xml) -> Vec<(String, Template)> {
+        let mut fields = Vec::new();
+        for field in listener.engine_children("field") {
+            let name = field.attribute("name").unwrap_or_default().to_owned();
+            let string = field.engine_children("string").next();
+            let expression = field.engine_children("expression").next();
+            let value = match (field.attribute("stringValue").or(string.and_then(Xml::trimmed)), expression) {
+                (Some(text), _) => Some(Template::literal(text)),
+                (None, expression) => {
+                    let text = field.attribute("expression").or(expression.and_then(Xml::trimmed));
+                    text.and_then(|text| self.template(field, owner, text))
+                }
+            };
+            fields.extend(value.map(|value| (name, value)));
+        }
+        fields
+    }
+
+    fn standard_loop(&mut self, owner: &'a Xml, xml: &'a Xml) -> Option<Multi> {
+        let condition = xml.child("loopCondition").and_then(|c| Some((c, c.trimmed()?)));
+        let condition = condition.and_then(|(c, text)| self.template(c, owner, text));
+        let maximum = xml.attribute("loopMaximum").map(|text| text.trim().parse::<i64>());
+        let maximum = match maximum.transpose() {
+            Ok(maximum) if maximum.is_none_or(|maximum| maximum > 0) => maximum,
+            _ => {
+                self.fail(owner, "loopMaximum must be a number from 1");
+                return None;
+            }
+        };
+        if condition.is_none() && maximum.is_none() {
+            self.fail(owner, "a loop needs a loopCondition or a loopMaximum");
+            return None;
+        }
+        let test_before = xml.attribute("testBefore") == Some("true");
+        Some(Multi {
+            sequential: true,
+            cardinality: None,
+            collection: None,
+            element_variable: None,
+            completion: None,
+            looped: Some(Loop { test_before, condition, maximum }),
+            async_before: false,
+            async_after: false,
+            exclusive: true,
+            retry_cycle: None,
+        })
     }
 
     /// Task listeners for `create`; the reference engine has no others.
@@ -157,23 +226,7 @@ impl<'a> Compiler<'a> {
         for listener in xml.extensions("taskListener") {
             if let (Some(class), Some("create")) = (listener.attribute("class"), listener.attribute("event"))
             {
-                let mut fields = Vec::new();
-                for field in listener.engine_children("field") {
-                    let name = field.attribute("name").unwrap_or_default().to_owned();
-                    let string = field.engine_children("string").next();
-                    let expression = field.engine_children("expression").next();
-                    let value = match (
-                        field.attribute("stringValue").or(string.and_then(Xml::trimmed)),
-                        expression,
-                    ) {
-                        (Some(text), _) => Some(Template::literal(text)),
-                        (None, expression) => {
-                            let text = field.attribute("expression").or(expression.and_then(Xml::trimmed));
-                            text.and_then(|text| self.template(field, xml, text))
-                        }
-                    };
-                    fields.extend(value.map(|value| (name, value)));
-                }
+                let fields = self.listener_fields(xml, listener);
                 listeners.push(TaskListener { class: class.to_owned(), fields });
             }
         }
@@ -202,6 +255,7 @@ impl<'a> Compiler<'a> {
             cardinality,
             collection,
             element_variable: xml.engine("elementVariable").or(variable).map(str::to_owned),
+            looped: None,
             completion: completion.and_then(|(c, text)| self.template(c, owner, text)),
             async_before: xml.engine_flag("asyncBefore", false) || xml.engine_flag("async", false),
             async_after: xml.engine_flag("asyncAfter", false),
@@ -210,12 +264,22 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// Variables that go with a signal.
+    /// Variables that go with a signal or into a call.
     pub(super) fn passed(&mut self, owner: &'a Xml, holder: &'a Xml) -> Vec<Passed> {
+        self.mapped_variables(owner, holder, "in").into_iter().map(|mapping| mapping.what).collect()
+    }
+
+    /// Variables that come back from a call.
+    pub(super) fn returned(&mut self, owner: &'a Xml, holder: &'a Xml) -> Vec<Returned> {
+        self.mapped_variables(owner, holder, "out")
+    }
+
+    fn mapped_variables(&mut self, owner: &'a Xml, holder: &'a Xml, direction: &'a str) -> Vec<Returned> {
         let mut mappings = Vec::new();
-        for mapping in holder.extensions("in") {
+        for mapping in holder.extensions(direction) {
+            let local = mapping.attribute("local") == Some("true");
             if mapping.attribute("variables") == Some("all") {
-                mappings.push(Passed::All { local: mapping.attribute("local") == Some("true") });
+                mappings.push(Returned { what: Passed::All { local }, local });
                 continue;
             }
             let source = match (mapping.attribute("source"), mapping.attribute("sourceExpression")) {
@@ -227,7 +291,7 @@ impl<'a> Compiler<'a> {
             if let (Some(source), Some(target)) = (source, mapping.attribute("target"))
                 && let Some(source) = self.template(mapping, owner, &source)
             {
-                mappings.push(Passed::One { source, target: target.to_owned() });
+                mappings.push(Returned { what: Passed::One { source, target: target.to_owned() }, local });
             }
         }
         mappings

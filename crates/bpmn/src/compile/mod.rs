@@ -49,6 +49,7 @@ pub fn compile_all(model: &Model, options: &CompileOptions) -> Result<Vec<Defini
             flows: Vec::new(),
             index: HashMap::new(),
             sources: Vec::new(),
+            flow_sources: Vec::new(),
         };
         match compiler.process(process) {
             Some(definition) if compiler.errors.is_empty() => definitions.push(definition),
@@ -67,16 +68,19 @@ struct Compiler<'a> {
     index: HashMap<String, ElementIx>,
     /// The document element behind each compiled one.
     sources: Vec<&'a Xml>,
+    /// The document element behind each flow.
+    flow_sources: Vec<&'a Xml>,
 }
 
 /// Elements inside a scope that have no meaning for execution.
-const SILENT: [&str; 21] = [
+const SILENT: [&str; 22] = [
     "documentation",
     "extensionElements",
     "incoming",
     "outgoing",
     "sequenceFlow",
     "multiInstanceLoopCharacteristics",
+    "standardLoopCharacteristics",
     "laneSet",
     "textAnnotation",
     "association",
@@ -117,6 +121,7 @@ impl<'a> Compiler<'a> {
         }
         Some(Definition {
             name: process.attribute("name").map(str::to_owned),
+            history_time_to_live: process.engine("historyTimeToLive").map(str::to_owned),
             version_tag: process.engine("versionTag").map(str::to_owned),
             fingerprint: fingerprint(&self.elements, &self.flows),
             elements: std::mem::take(&mut self.elements),
@@ -224,6 +229,7 @@ impl<'a> Compiler<'a> {
         let condition = condition
             .and_then(|condition| condition.trimmed().and_then(|text| self.template(condition, flow, text)));
         let ix = FlowIx::try_from(self.flows.len()).unwrap_or(FlowIx::MAX);
+        self.flow_sources.push(flow);
         self.flows.push(Flow { id: flow.attribute("id").unwrap_or_default().to_owned(), target, condition });
         self.elements[source as usize].outgoing.push(ix);
         self.elements[target as usize].incoming.push(ix);

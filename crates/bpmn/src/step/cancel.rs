@@ -19,6 +19,7 @@ impl Run<'_, '_, '_> {
                 match wait {
                     Wait::Job(id) => self.withdraw(id, Effect::CancelJob { id }),
                     Wait::UserTask(id) => self.withdraw(id, Effect::CancelUserTask { id }),
+                    Wait::Call(id) => self.withdraw(id, Effect::CancelCall { id }),
                     _ => {}
                 }
                 self.history(HistoryKind::Cancel, node);
@@ -92,12 +93,13 @@ impl Run<'_, '_, '_> {
 
     /// Takes back something the caller may know: nothing to tell where this step made it, or where
     /// the command used it up. A used subscription is told all the same, rows of it still exist.
-    fn withdraw(&mut self, id: Uuid, effect: Effect) {
+    pub(super) fn withdraw(&mut self, id: Uuid, effect: Effect) {
         let makes = |effect: &Effect| match effect {
             Effect::CreateJob { id: made, .. }
             | Effect::CreateAsyncJob { id: made, .. }
             | Effect::CreateTimer { id: made, .. }
             | Effect::Subscribe { id: made, .. }
+            | Effect::StartCall { id: made, .. }
             | Effect::CreateUserTask { id: made, .. } => *made == id,
             _ => false,
         };

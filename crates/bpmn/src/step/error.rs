@@ -25,6 +25,14 @@ impl Run<'_, '_, '_> {
         })
     }
 
+    pub(super) fn escalation_handler(&self, from: NodeId, code: &str) -> Option<Handler> {
+        self.handler(from, |catch| match catch {
+            Catch::Escalation { code: None, .. } => Some(false),
+            Catch::Escalation { code: Some(caught), .. } if caught == code => Some(true),
+            _ => None,
+        })
+    }
+
     /// Searches from the thrower upwards. In one scope event subprocesses come before boundary
     /// events, and handlers with the code before those that catch all.
     fn handler(&self, from: NodeId, catches: impl Fn(&Catch) -> Option<bool>) -> Option<Handler> {
@@ -81,12 +89,12 @@ impl Run<'_, '_, '_> {
 
     /// Throws an escalation. Uncaught, nothing happens.
     pub(super) fn throw_escalation(&mut self, node: NodeId, code: &str) -> Outcome {
-        let handler = self.handler(node, |catch| match catch {
-            Catch::Escalation { code: None, .. } => Some(false),
-            Catch::Escalation { code: Some(caught), .. } if caught == code => Some(true),
-            _ => None,
-        });
-        let Some(handler) = handler else { return Ok(()) };
+        let Some(handler) = self.escalation_handler(node, code) else {
+            if self.state.called {
+                self.throw_to_caller(node, None, true, code.to_owned(), None);
+            }
+            return Ok(());
+        };
         if let Some(Catch::Escalation { code_variable: Some(name), .. }) = self.catch_of(handler.event) {
             self.set(handler.at, name, Value::from(code));
         }

@@ -2,8 +2,9 @@
 use uuid::Uuid;
 
 use super::{Outcome, Run, Work};
-use crate::definition::{Catch, ElementIx, Kind, ListenerEvent, TimerForm};
-use crate::effect::{Effect, HistoryKind};
+use crate::cron::Cron;
+use crate::definition::{Catch, ElementIx, Kind, TimerForm};
+use crate::effect::Effect;
 use crate::expression::Template;
 use crate::iso8601::{self, Cycle};
 use crate::state::{NodeId, Trigger, TriggerOn, Wait};
@@ -83,7 +84,7 @@ impl<'d> Run<'d, '_, '_> {
             Catch::Timer(timer) => {
                 let value = self.evaluate(node, &timer.value)?;
                 match due(timer.form, &value, self.context.now) {
-                    Some((due, cycle)) => TriggerOn::Timer { due, cycle },
+                    Some((due, Repeat { cycle, cron })) => TriggerOn::Timer { due, cycle, cron },
                     None => {
                         let id = self.definition.id_of(event);
                         return Err(
@@ -152,10 +153,7 @@ impl<'d> Run<'d, '_, '_> {
                 // The gateway counts as cancelled, the event as passed.
                 self.cancel(node);
                 let caught = self.new_node(scope, event, false);
-                self.apply_inputs(caught)?;
-                self.history(HistoryKind::Start, caught);
-                self.run_listeners(caught, ListenerEvent::Start)?;
-                self.leave(caught)
+                self.caught(caught)
             }
             _ => {
                 let receiver = self.message_scope(node);
@@ -172,11 +170,14 @@ impl<'d> Run<'d, '_, '_> {
     /// After a non-interrupting event: timers that repeat start anew, others are over; messages,
     /// signals and conditions stay.
     fn repeat(&mut self, node: NodeId, trigger: &Trigger) {
-        let TriggerOn::Timer { cycle, .. } = &trigger.on else { return };
+        let TriggerOn::Timer { cycle, cron, .. } = trigger.on else { return };
         self.close_trigger(node, trigger.id);
-        let next = cycle.and_then(|cycle| Some((cycle.next(cycle.start?, self.context.now)?, cycle)));
-        if let Some((due, cycle)) = next {
-            self.open(node, trigger.element, TriggerOn::Timer { due, cycle: Some(cycle) });
+        let next = match cron {
+            Some(cron) => cron.next(self.context.now),
+            None => cycle.and_then(|cycle| cycle.next(cycle.start?, self.context.now)),
+        };
+        if let Some(due) = next {
+            self.open(node, trigger.element, TriggerOn::Timer { due, cycle, cron });
         }
     }
 
@@ -242,16 +243,26 @@ impl<'d> Run<'d, '_, '_> {
     }
 }
 
+/// How a timer repeats; not at all where both are absent.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Repeat {
+    pub(super) cycle: Option<Cycle>,
+    pub(super) cron: Option<Cron>,
+}
+
 /// When a timer is due, and how it repeats.
-fn due(form: TimerForm, value: &Value, now: i64) -> Option<(i64, Option<Cycle>)> {
+pub(super) fn due(form: TimerForm, value: &Value, now: i64) -> Option<(i64, Repeat)> {
     let text = match value {
         Value::String(text) | Value::Date(text) => text.trim(),
         _ => return None,
     };
     if form == TimerForm::Cycle {
+        if let Some(cron) = Cron::parse(text) {
+            return Some((cron.next(now)?, Repeat { cron: Some(cron), cycle: None }));
+        }
         let cycle = iso8601::cycle(text).ok()?;
         let anchored = Cycle { start: Some(cycle.start.unwrap_or(now)), ..cycle };
-        return Some((cycle.next(now, now)?, Some(anchored)));
+        return Some((cycle.next(now, now)?, Repeat { cycle: Some(anchored), cron: None }));
     }
     let single = |text: &str, from: i64| match text.starts_with('P') {
         true => iso8601::duration(text).ok()?.after(from),
@@ -265,5 +276,5 @@ fn due(form: TimerForm, value: &Value, now: i64) -> Option<(i64, Option<Cycle>)>
         }
         Some((_, end)) => iso8601::instant(end).ok()?,
     };
-    Some((due, None))
+    Some((due, Repeat::default()))
 }

@@ -2,10 +2,10 @@
 use std::collections::BTreeMap;
 
 use super::{Outcome, Run, Work};
-use crate::definition::{Catch, ElementIx, FlowIx, Job, Kind, ListenerEvent, Passed, Throw};
+use crate::definition::{Catch, ElementIx, FlowIx, Job, Kind, ListenerEvent, ListenerWork, Passed, Throw};
 use crate::effect::{Effect, HistoryKind, JobKind, ListenerCall};
 use crate::expression::Template;
-use crate::state::{NodeId, ROOT, Status, Wait};
+use crate::state::{Listening, NodeId, ROOT, Stage, Status, Wait};
 use crate::value::{Value, Variables};
 
 impl<'d> Run<'d, '_, '_> {
@@ -71,14 +71,59 @@ impl<'d> Run<'d, '_, '_> {
         }
         self.apply_inputs(node)?;
         self.history(HistoryKind::Start, node);
-        self.run_listeners(node, ListenerEvent::Start)?;
-        if self.element_of(node).multi.is_none() {
-            self.open_boundaries(node)?;
-        }
-        self.execute(node)
+        self.listen(node, Stage::Start, 0, Vec::new())
     }
 
-    fn execute(&mut self, node: NodeId) -> Outcome {
+    /// Runs the listeners of a stage from a place on, then what follows the stage. A listener that
+    /// is a job makes the token wait.
+    fn listen(&mut self, node: NodeId, stage: Stage, from: usize, flows: Vec<FlowIx>) -> Outcome {
+        let element = self.element_of(node);
+        // Listeners of a multi-instance activity belong to its instances.
+        let listeners = if self.node(node).body { &[] } else { element.listeners.as_slice() };
+        let wanted = |on: ListenerEvent| match (stage, on) {
+            (Stage::Start | Stage::Caught, ListenerEvent::Start) | (Stage::End, ListenerEvent::End) => true,
+            (Stage::End, ListenerEvent::Take(flow)) => flows.contains(&flow),
+            _ => false,
+        };
+        // Listeners of flows stand behind those of the element.
+        for (at, listener) in listeners.iter().enumerate().skip(from) {
+            if !wanted(listener.on) {
+                continue;
+            }
+            match &listener.work {
+                ListenerWork::Assign(assignments) => self.assign(node, assignments)?,
+                ListenerWork::Job { class, fields } => {
+                    if stage == Stage::End {
+                        self.close_event_subprocesses(node);
+                    }
+                    let fields = self.fields(node, fields)?;
+                    self.create_job(node, JobKind::Listener, class, fields)?;
+                    let listening = Some(Listening { stage, at, flows: flows.clone() });
+                    self.with_node(node, |node| node.listening = listening);
+                    return Ok(());
+                }
+            }
+        }
+        match stage {
+            Stage::Start => {
+                if element.multi.is_none() {
+                    self.open_boundaries(node)?;
+                }
+                self.execute(node)
+            }
+            Stage::Caught => self.leave(node),
+            Stage::End => self.left(node, &flows),
+        }
+    }
+
+    /// A catch event that an event-based gateway has passed.
+    pub(super) fn caught(&mut self, node: NodeId) -> Outcome {
+        self.apply_inputs(node)?;
+        self.history(HistoryKind::Start, node);
+        self.listen(node, Stage::Caught, 0, Vec::new())
+    }
+
+    pub(super) fn execute(&mut self, node: NodeId) -> Outcome {
         let element = self.element_of(node);
         match &element.kind {
             Kind::Process => Ok(()),
@@ -94,6 +139,7 @@ impl<'d> Run<'d, '_, '_> {
                 self.leave(node)
             }
             Kind::Receive(name) => self.wait_for_message(node, name),
+            Kind::Call(call) => self.call(node, call),
             Kind::User { form_key, listeners } => {
                 let form_key = form_key.as_ref().map(|key| self.evaluate_text(node, key)).transpose()?;
                 let mut calls = Vec::new();
@@ -136,8 +182,18 @@ impl<'d> Run<'d, '_, '_> {
             self.assign(node, assignments)?;
             return self.job_done(node);
         }
-        let element = self.element_of(node);
         let fields = self.fields(node, &job.fields)?;
+        self.create_job(node, kind, &job.implementation, fields)
+    }
+
+    fn create_job(
+        &mut self,
+        node: NodeId,
+        kind: JobKind,
+        implementation: &str,
+        fields: BTreeMap<String, Value>,
+    ) -> Outcome {
+        let element = self.element_of(node);
         let retry_cycle =
             element.retry_cycle.as_ref().map(|cycle| self.evaluate_text(node, cycle)).transpose()?;
         let id = self.new_id();
@@ -145,7 +201,7 @@ impl<'d> Run<'d, '_, '_> {
             id,
             activity: element.id.clone(),
             kind,
-            implementation: job.implementation.clone(),
+            implementation: implementation.to_owned(),
             fields,
             retry_cycle,
             exclusive: element.exclusive,
@@ -156,6 +212,12 @@ impl<'d> Run<'d, '_, '_> {
 
     /// The job of an activity or event is done.
     pub(super) fn job_done(&mut self, node: NodeId) -> Outcome {
+        let mut listening = None;
+        self.with_node(node, |node| listening = node.listening.take());
+        if let Some(Listening { stage, at, flows }) = listening {
+            self.with_node(node, |node| node.wait = Wait::Running);
+            return self.listen(node, stage, at + 1, flows);
+        }
         match self.element_of(node).kind {
             Kind::End(_) => self.end_event(node),
             _ => self.leave(node),
@@ -177,15 +239,24 @@ impl<'d> Run<'d, '_, '_> {
             Throw::Error { code, message } => {
                 let code =
                     code.as_ref().map(|code| self.evaluate_text(node, code)).transpose()?.unwrap_or_default();
-                if self.error_handler(node, &code).is_none() && self.context.options.uncaught_errors_raise {
-                    let activity = self.element_of(node).id.clone();
-                    self.effects.push(Effect::UncaughtError {
-                        activity,
-                        job: None,
-                        code,
-                        message: message.clone(),
-                    });
-                    self.with_node(node, |node| node.wait = Wait::Failed);
+                if self.error_handler(node, &code).is_none()
+                    && (self.state.called || self.context.options.uncaught_errors_raise)
+                {
+                    let token = self.new_id();
+                    self.with_node(node, |node| node.wait = Wait::Failed(token));
+                    let message = message.clone();
+                    if self.state.called {
+                        self.throw_to_caller(node, Some((token, false)), false, code, message);
+                    } else {
+                        let activity = self.element_of(node).id.clone();
+                        self.effects.push(Effect::UncaughtError {
+                            activity,
+                            job: None,
+                            token,
+                            code,
+                            message,
+                        });
+                    }
                     return Ok(());
                 }
                 self.throw_error(node, &code, message.as_deref())
@@ -219,7 +290,7 @@ impl<'d> Run<'d, '_, '_> {
     }
 
     /// Variables that go with a signal.
-    fn passed(&self, node: NodeId, mappings: &[Passed]) -> Outcome<Variables> {
+    pub(super) fn passed(&self, node: NodeId, mappings: &[Passed]) -> Outcome<Variables> {
         let mut variables = Variables::new();
         for mapping in mappings {
             match mapping {
@@ -260,7 +331,14 @@ impl<'d> Run<'d, '_, '_> {
         let instance = element.multi.is_some() && !self.node(node).body;
         let handles = self.node(node).compensates;
         let flows = if instance || handles.is_some() { Vec::new() } else { self.choose(node)? };
-        self.run_listeners(node, ListenerEvent::End)?;
+        self.listen(node, Stage::End, 0, flows)
+    }
+
+    /// The rest of leaving, after the listeners.
+    fn left(&mut self, node: NodeId, flows: &[FlowIx]) -> Outcome {
+        let element = self.element_of(node);
+        let instance = element.multi.is_some() && !self.node(node).body;
+        let handles = self.node(node).compensates;
         if !self.node(node).body {
             self.apply_outputs(node)?;
         }
@@ -281,7 +359,7 @@ impl<'d> Run<'d, '_, '_> {
         if let Some(thrower) = handles {
             return self.compensated(thrower);
         }
-        self.depart(scope, ix, &flows)
+        self.depart(scope, ix, flows)
     }
 
     /// Takes flows out of an element that has ended.

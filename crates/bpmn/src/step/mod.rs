@@ -1,4 +1,5 @@
 //! The state machine: one command, run to the next wait.
+mod call;
 mod cancel;
 mod compensate;
 mod error;
@@ -6,6 +7,7 @@ mod event;
 mod flow;
 mod gateway;
 mod multi;
+mod operate;
 mod scope;
 
 use std::collections::BTreeMap;
@@ -44,6 +46,9 @@ pub enum StepError {
         /// What failed; free of variable values.
         message: String,
     },
+    /// No handler in this instance catches what a called instance threw.
+    #[error("not caught here")]
+    NotCaught,
     /// The model did not come to a wait.
     #[error("no wait state after {0} operations")]
     Endless(usize),
@@ -156,10 +161,18 @@ impl<'d> Run<'d, '_, '_> {
             }
             Command::JobBpmnError { job, code, message, variables } => {
                 let node = self.waiting_for(job, |wait| matches!(wait, Wait::Job(_)))?;
-                if self.error_handler(node, &code).is_none() && self.context.options.uncaught_errors_raise {
-                    let activity = self.element_of(node).id.clone();
-                    self.effects.push(Effect::UncaughtError { activity, job: Some(job), code, message });
-                    return Ok(());
+                if self.error_handler(node, &code).is_none() {
+                    if self.state.called {
+                        self.set_all(node, variables);
+                        self.throw_to_caller(node, Some((job, true)), false, code, message);
+                        return Ok(());
+                    }
+                    if self.context.options.uncaught_errors_raise {
+                        let activity = self.element_of(node).id.clone();
+                        let (job, token) = (Some(job), job);
+                        self.effects.push(Effect::UncaughtError { activity, job, token, code, message });
+                        return Ok(());
+                    }
                 }
                 self.used = Some(job);
                 self.set_all(node, variables);
@@ -177,6 +190,14 @@ impl<'d> Run<'d, '_, '_> {
                 self.set_all(node, variables);
                 self.leave(node)
             }
+            Command::CallDone { call, variables } => self.call_done(call, &variables),
+            Command::CallThrew { call, escalation, code, message, variables } => {
+                self.call_threw(call, escalation, &code, message.as_deref(), &variables)
+            }
+            Command::Skip { token } => self.skip(token),
+            Command::Move { token, to } => self.move_token(token, &to),
+            Command::Retry { token } => self.retry(token),
+            Command::EditVariable { token, name, value } => self.edit_variable(token, &name, value),
             Command::SetVariables { variables } => {
                 for (name, value) in variables {
                     self.set_local(ROOT, &name, value);
@@ -216,11 +237,13 @@ impl<'d> Run<'d, '_, '_> {
             element: 0,
             body: false,
             wait: Wait::Scope,
+            since: self.context.now,
             variables,
             received: Vec::new(),
             triggers: Vec::new(),
             completed: Vec::new(),
             compensates: None,
+            listening: None,
         };
         self.state.nodes.insert(ROOT, root);
         self.history(HistoryKind::Start, ROOT);
@@ -278,11 +301,13 @@ impl<'d> Run<'d, '_, '_> {
             element,
             body,
             wait: Wait::Running,
+            since: self.context.now,
             variables: Variables::new(),
             received: Vec::new(),
             triggers: Vec::new(),
             completed: Vec::new(),
             compensates: None,
+            listening: None,
         };
         self.state.nodes.insert(id, node);
         id
@@ -323,6 +348,7 @@ impl<'d> Run<'d, '_, '_> {
         let kind = if shown.body { "multiInstanceBody" } else { element.type_name() };
         let activity = shown.label(self.definition);
         let scope = self.state.scope_path(self.definition, node);
-        self.effects.push(Effect::History { what, activity, kind, scope });
+        let since = shown.since;
+        self.effects.push(Effect::History { what, activity, kind, scope, since });
     }
 }

@@ -2,7 +2,7 @@
 use serde_json::Value as Json;
 
 use super::{Outcome, Run, Work};
-use crate::definition::Multi;
+use crate::definition::{Loop, Multi};
 use crate::effect::HistoryKind;
 use crate::state::{NodeId, Wait};
 use crate::value::Value;
@@ -21,6 +21,13 @@ impl<'d> Run<'d, '_, '_> {
         self.with_node(body, |body| body.wait = Wait::Scope);
         self.history(HistoryKind::Start, body);
         self.open_boundaries(body)?;
+        if let Some(looped) = &multi.looped {
+            self.set_local(body, COMPLETED, Value::Integer(0));
+            if looped.test_before && !self.goes_on(body, looped, 0)? {
+                return self.leave(body);
+            }
+            return self.next_instance(body, multi, 0, Vec::new());
+        }
         let (count, items) = self.instances(body, multi)?;
         if count == 0 {
             return self.leave(body);
@@ -110,6 +117,15 @@ impl<'d> Run<'d, '_, '_> {
             Some(completion) => self.condition(node, completion)?,
             None => false,
         };
+        if let Some(looped) = &multi.looped {
+            let again = self.goes_on(node, looped, completed)?;
+            self.remove(node);
+            return if again {
+                self.next_instance(body, multi, completed, Vec::new())
+            } else {
+                self.leave(body)
+            };
+        }
         self.remove(node);
         if satisfied {
             self.cancel_children(body);
@@ -125,6 +141,14 @@ impl<'d> Run<'d, '_, '_> {
             return Ok(());
         }
         self.leave(body)
+    }
+
+    /// True when a standard loop makes another round.
+    fn goes_on(&self, node: NodeId, looped: &Loop, completed: i64) -> Outcome<bool> {
+        if completed >= looped.maximum.unwrap_or(MAX_INSTANCES) {
+            return Ok(false);
+        }
+        looped.condition.as_ref().map_or(Ok(true), |condition| self.condition(node, condition))
     }
 
     fn counter(&self, body: NodeId, name: &str) -> i64 {

@@ -2,7 +2,7 @@
 use serde_json::Value as Json;
 
 use super::{Change, Outcome, Run};
-use crate::definition::{Assignment, Catch, Definition, Kind, ListenerEvent, MappedValue};
+use crate::definition::{Assignment, Catch, Definition, Kind, MappedValue};
 use crate::expression::{Environment, EvaluationError, Template};
 use crate::state::{NodeId, ROOT, State};
 use crate::value::{Value, Variables};
@@ -145,13 +145,6 @@ impl Run<'_, '_, '_> {
             } else {
                 self.set(node, &name, value);
             }
-        }
-        Ok(())
-    }
-
-    pub(super) fn run_listeners(&mut self, node: NodeId, on: ListenerEvent) -> Outcome {
-        for listener in self.element_of(node).listeners.iter().filter(|listener| listener.on == on) {
-            self.assign(node, &listener.assignments)?;
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ pub(super) const RETRIES: i64 = 3;
 /// What the recorded runs call a failed step.
 pub(super) type Failure = &'static str;
 pub(super) const ENGINE_ERROR: Failure = "engine-error";
+const NOT_CAUGHT: Failure = "not-caught";
 
 /// All instances of one run. A clone is a transaction's undo log.
 #[derive(Clone)]
@@ -125,9 +126,19 @@ impl Site {
         if let Some(id) = used {
             instance.forget(id);
         }
-        let mut signals = Vec::new();
+        let (mut signals, mut calls) = (Vec::new(), Vec::new());
         for effect in effects {
-            instance.effect(effect, &mut signals);
+            let of_call = matches!(
+                effect,
+                Effect::StartCall { .. }
+                    | Effect::CancelCall { .. }
+                    | Effect::ThrowToCaller { .. }
+                    | Effect::InstanceCompleted
+            );
+            if of_call { calls.push(effect) } else { instance.effect(effect, &mut signals) }
+        }
+        for effect in calls {
+            self.call(index, effect)?;
         }
         for (name, variables) in signals {
             self.signal(&name, &variables)?;
@@ -145,6 +156,59 @@ impl Site {
     ) -> Result<(), Failure> {
         self.ids += 1;
         let state = State::new(&definition, Uuid::from_u128(self.ids));
+        self.add(definition, state);
+        let index = self.instances.len() - 1;
+        let result = self.command(index, Command::Start { at, business_key, variables, source: None });
+        if result.is_err() {
+            self.instances.truncate(index);
+        }
+        result
+    }
+
+    /// Carries out what goes between caller and called instance.
+    fn call(&mut self, index: usize, effect: Effect) -> Result<(), Failure> {
+        let id = self.instances[index].state.instance();
+        let variables = self.instances[index].state.process_variables().cloned().unwrap_or_default();
+        let caller = self.instances.iter().position(|instance| instance.state.calls().contains(&id));
+        match effect {
+            Effect::StartCall { id, called, business_key, variables, .. } => {
+                let definition = self.definition(&called).ok_or(ENGINE_ERROR)?;
+                let state = State::called(&definition, id);
+                self.add(definition, state);
+                let at = StartAt::None;
+                let start = Command::Start { at, business_key, variables, source: None };
+                self.apply(self.instances.len() - 1, start)
+            }
+            Effect::CancelCall { id } => {
+                let called = self.instances.iter().position(|instance| instance.state.instance() == id);
+                match called.filter(|called| self.instances[*called].state.is_active()) {
+                    Some(called) => self.apply(called, Command::Cancel { reason: "caller".to_owned() }),
+                    None => Ok(()),
+                }
+            }
+            Effect::InstanceCompleted => match caller {
+                Some(caller) => self.apply(caller, Command::CallDone { call: id, variables }),
+                None => Ok(()),
+            },
+            Effect::ThrowToCaller { escalation, code, message, .. } => {
+                let (mut call, mut next) = (id, caller);
+                while let Some(caller) = next {
+                    let (code, message, variables) = (code.clone(), message.clone(), variables.clone());
+                    let threw = Command::CallThrew { call, escalation, code, message, variables };
+                    match self.apply(caller, threw) {
+                        Err(NOT_CAUGHT) => {}
+                        other => return other,
+                    }
+                    call = self.instances[caller].state.instance();
+                    next = self.instances.iter().position(|instance| instance.state.calls().contains(&call));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn add(&mut self, definition: Arc<Definition>, state: State) {
         self.instances.push(Instance {
             definition,
             state,
@@ -154,12 +218,6 @@ impl Site {
             user_tasks: BTreeMap::new(),
             events: Vec::new(),
         });
-        let index = self.instances.len() - 1;
-        let result = self.command(index, Command::Start { at, business_key, variables, source: None });
-        if result.is_err() {
-            self.instances.truncate(index);
-        }
-        result
     }
 
     /// The definition with a process id.
@@ -243,6 +301,7 @@ impl Site {
 fn failure(error: StepError) -> Failure {
     match error {
         StepError::NotWaiting | StepError::NotActive => "no-such-task",
+        StepError::NotCaught => NOT_CAUGHT,
         _ => ENGINE_ERROR,
     }
 }
@@ -283,15 +342,18 @@ impl Instance {
             | Effect::Unsubscribe { id }
             | Effect::CancelUserTask { id } => self.forget(id),
             Effect::ThrowSignal { name, variables } => signals.push((name, variables)),
-            Effect::History { what, activity, kind, scope } => {
+            Effect::History { what, activity, kind, scope, .. } => {
                 let what = match what {
                     HistoryKind::Start => "start",
                     HistoryKind::End => "end",
-                    HistoryKind::Cancel => "cancel",
+                    HistoryKind::Cancel | HistoryKind::Edit => "cancel",
                 };
                 self.events.push([what.to_owned(), activity, kind.to_owned(), scope]);
             }
             Effect::CompleteSources { .. }
+            | Effect::StartCall { .. }
+            | Effect::CancelCall { .. }
+            | Effect::ThrowToCaller { .. }
             | Effect::UncaughtError { .. }
             | Effect::InstanceCompleted
             | Effect::InstanceCancelled { .. } => {}

@@ -1,7 +1,7 @@
 //! The JSON codec: FHIR's mapping between JSON and the element tree, driven by the type table.
 
 mod read;
-pub(crate) mod syntax;
+pub mod syntax;
 mod write;
 
 pub(crate) use read::{read_fragment, read_resource};

@@ -13,18 +13,26 @@ const PAIRWISE_MEMBERS: usize = 24;
 
 /// A JSON value that borrows from its text.
 #[derive(Debug)]
-pub(crate) enum Value<'a> {
+pub enum Value<'a> {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Boolean(bool),
     /// The number as written.
     Number(&'a str),
+    /// The text, escapes resolved.
     String(Cow<'a, str>),
+    /// The items.
     Array(Vec<Value<'a>>),
+    /// The members in order; names differ.
     Object(Vec<(Cow<'a, str>, Value<'a>)>),
 }
 
 /// Reads a whole document of at most `max_depth` nested arrays and objects and `max_values` values.
-pub(crate) fn document(text: &str, max_depth: usize, max_values: usize) -> Result<Value<'_>, ParseError> {
+///
+/// # Errors
+/// See [`ParseError`].
+pub fn document(text: &str, max_depth: usize, max_values: usize) -> Result<Value<'_>, ParseError> {
     let mut reader =
         Reader { text, bytes: text.as_bytes(), at: 0, depth: 0, max_depth, values: 0, max_values };
     reader.blanks();

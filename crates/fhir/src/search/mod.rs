@@ -2,6 +2,7 @@
 //!
 //! Source of the tables and rules: fhir-endpoint contract 1.10 and 2. Nothing here knows SQL.
 mod extract;
+mod history;
 mod matching;
 mod parameters;
 mod query;
@@ -9,6 +10,7 @@ mod query;
 mod tests;
 
 pub use extract::{IndexValue, Value, extract};
+pub use history::{HistoryQuery, parse_history};
 pub use matching::matches;
 pub use parameters::{COMMON, Include, Parameter, ParameterKind, TypeSearch, search_of, types};
 pub use query::{

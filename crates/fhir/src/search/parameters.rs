@@ -30,8 +30,6 @@ pub struct Parameter {
     pub paths: &'static [&'static str],
     /// Types a bare id of a reference may belong to.
     pub targets: &'static [&'static str],
-    /// Never offered in queries: used by access filters only.
-    pub internal: bool,
 }
 
 /// An `_include` or `_revinclude` a type supports.
@@ -63,18 +61,15 @@ pub struct TypeSearch {
 use ParameterKind::{Date, Reference, String, Token, Uri};
 
 macro_rules! parameters {
-    ($ty:literal: $($name:literal $kind:ident [$($path:literal),*] $(-> [$($target:literal),*])? $(($internal:ident))?;)*) => {
+    ($ty:literal: $($name:literal $kind:ident [$($path:literal),*] $(-> [$($target:literal),*])?;)*) => {
         &[$(Parameter {
             name: $name,
             key: concat!($ty, ".", $name),
             kind: $kind,
             paths: &[$($path),*],
             targets: &[$($($target),*)?],
-            internal: parameters!(@ $($internal)?),
         }),*]
     };
-    (@ internal) => { true };
-    (@) => { false };
 }
 
 /// `_id`, `_lastUpdated` and `_profile` exist on every type; the first two are columns, not index rows.
@@ -227,7 +222,6 @@ static TYPES: &[TypeSearch] = &[
             "authored-on" Date ["authoredOn"]; "identifier" Token ["identifier"]; "modified" Date ["lastModified"];
             "requester" Reference ["requester"] -> ["Practitioner", "Organization", "Patient", "PractitionerRole"];
             "status" Token ["status"];
-            "-recipient" Reference ["restriction.recipient"] (internal);
         },
         includes: &[Include {
             source: "Task",
@@ -256,6 +250,6 @@ pub fn types() -> &'static [TypeSearch] {
 impl TypeSearch {
     /// A parameter of the type or a common one, as queries may name it.
     pub fn parameter(&self, name: &str) -> Option<&'static Parameter> {
-        self.parameters.iter().chain(COMMON).find(|parameter| parameter.name == name && !parameter.internal)
+        self.parameters.iter().chain(COMMON).find(|parameter| parameter.name == name)
     }
 }

@@ -6,9 +6,9 @@ use super::{
 use crate::datetime::{self, DateTime, Precision};
 
 /// Longest value of a parameter, in bytes.
-const MAX_VALUE: usize = 4096;
+pub(super) const MAX_VALUE: usize = 4096;
 /// Most criteria, sort keys and includes of one query.
-const MAX_PARTS: usize = 100;
+pub(super) const MAX_PARTS: usize = 100;
 
 /// A suffix of a parameter name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +113,20 @@ pub enum Summary {
     Data,
     Count,
     False,
+}
+
+impl Summary {
+    /// From the parameter's value.
+    pub fn parse(value: &str) -> Option<Self> {
+        Some(match value {
+            "true" => Self::True,
+            "text" => Self::Text,
+            "data" => Self::Data,
+            "count" => Self::Count,
+            "false" => Self::False,
+            _ => return None,
+        })
+    }
 }
 
 /// What is wrong with a parameter.
@@ -231,7 +245,7 @@ pub fn parse_query(resource_type: &str, parameters: &[(String, String)]) -> Opti
 
 /// Understood parameters in groups, because links order them (contract 1.10).
 #[derive(Default)]
-struct Links {
+pub(super) struct Links {
     search: Vec<(String, String)>,
     control: [Vec<(String, String)>; 6],
 }
@@ -239,7 +253,7 @@ struct Links {
 const CONTROL: [&str; 6] = ["_sort", "_include", "_revinclude", "_format", "_pretty", "_summary"];
 
 impl Links {
-    fn keep(&mut self, name: &str, value: &str) {
+    pub(super) fn keep(&mut self, name: &str, value: &str) {
         let pair = (name.to_owned(), value.to_owned());
         match CONTROL.iter().position(|control| *control == name) {
             Some(group) => self.control[group].push(pair),
@@ -247,7 +261,7 @@ impl Links {
         }
     }
 
-    fn ordered(mut self) -> Vec<(String, String)> {
+    pub(super) fn ordered(mut self) -> Vec<(String, String)> {
         self.search.sort_by(|left, right| left.0.cmp(&right.0));
         self.search.extend(self.control.into_iter().flatten());
         self.search
@@ -275,17 +289,11 @@ impl Reader {
             "_count" => return self.query.count = value.trim().parse().ok(),
             "_page" => return self.query.page = value.trim().parse().ok(),
             "_format" | "_pretty" => {}
-            "_summary" => {
-                self.query.summary = match value {
-                    "true" => Some(Summary::True),
-                    "text" => Some(Summary::Text),
-                    "data" => Some(Summary::Data),
-                    "count" => Some(Summary::Count),
-                    "false" => Some(Summary::False),
-                    // Other values are ignored, also in strict handling (contract 1.2).
-                    _ => return,
-                };
-            }
+            "_summary" => match Summary::parse(value) {
+                Some(summary) => self.query.summary = Some(summary),
+                // Other values are ignored, also in strict handling (contract 1.2).
+                None => return,
+            },
             "_sort" if !self.query.sort.is_empty() => {
                 self.problem(name, ProblemKind::UnsupportedNumberOfValues, "given more than once", value);
             }
@@ -366,7 +374,8 @@ fn modifier(parameter: &Parameter, suffix: Option<&str>) -> Option<Modifier> {
 }
 
 fn test(parameter: &Parameter, modifier: Modifier, value: &str) -> Option<Test> {
-    if value.is_empty() {
+    // No text of a resource holds NUL, and no database takes it as one.
+    if value.is_empty() || value.contains('\0') {
         return None;
     }
     match parameter.kind {
@@ -414,6 +423,11 @@ fn references(parameter: &Parameter, value: &str) -> Option<Test> {
 }
 
 fn date(value: &str) -> Option<Test> {
+    date_test(value).map(|(comparison, low, high)| Test::Date { comparison, low, high })
+}
+
+/// A date with its prefix: comparison, first and last millisecond of the value.
+pub(super) fn date_test(value: &str) -> Option<(Comparison, i64, i64)> {
     let (comparison, text) = match value.get(..2) {
         Some("eq") => (Comparison::Eq, &value[2..]),
         Some("ne") => (Comparison::Ne, &value[2..]),
@@ -436,7 +450,7 @@ fn date(value: &str) -> Option<Test> {
     if !matches!(comparison, Comparison::Eq | Comparison::Ne) && parsed.precision() > Precision::Day {
         high = low;
     }
-    Some(Test::Date { comparison, low, high })
+    Some((comparison, low, high))
 }
 
 /// Whether a text is a UUID in its usual form.

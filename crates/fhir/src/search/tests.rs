@@ -67,7 +67,7 @@ fn what_is_not_understood_is_listed() {
     let table = [
         ("Task", "unknown=1", UnsupportedParameter),
         ("Task", "status:text=a", UnsupportedParameter),
-        ("Task", "-recipient=a", UnsupportedParameter),
+        ("Task", "recipient=a", UnsupportedParameter),
         ("Task", "_id=7", UnparsableValue),
         ("Task", "authored-on=soon", UnparsableValue),
         ("Task", "authored-on=gt2026", UnparsableValue),

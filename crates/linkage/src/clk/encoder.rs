@@ -62,7 +62,7 @@ pub enum Cause {
 #[derive(Clone)]
 pub struct Encoder {
     schema: Schema,
-    keys: Vec<(Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>)>,
+    keys: Vec<[Zeroizing<Vec<u8>>; 2]>,
     insertions: Vec<Option<Insertion>>,
 }
 
@@ -70,7 +70,7 @@ pub struct Encoder {
 #[derive(Clone)]
 pub(crate) enum Insertion {
     Blake(Zeroizing<Vec<u8>>),
-    Double { first: Hasher, second: Hasher, prevent_singularity: bool },
+    Double { hashers: Box<[Hasher; 2]>, prevent_singularity: bool },
 }
 
 impl Insertion {
@@ -82,8 +82,10 @@ impl Insertion {
                 Insertion::Blake(Zeroizing::new(first.to_vec()))
             }
             Hash::Double { prevent_singularity } => Insertion::Double {
-                first: Hasher::keyed(Function::Sha1, first),
-                second: Hasher::keyed(Function::Md5, second),
+                hashers: Box::new([
+                    Hasher::keyed(Function::Sha1, first),
+                    Hasher::keyed(Function::Md5, second),
+                ]),
                 prevent_singularity,
             },
         })
@@ -106,7 +108,8 @@ impl Insertion {
                         .for_each(|pair| each(usize::from(u16::from_le_bytes([pair[0], pair[1]])) % length));
                 }
             }
-            Insertion::Double { first, second, prevent_singularity } => {
+            Insertion::Double { hashers, prevent_singularity } => {
+                let [first, second] = hashers.as_ref();
                 // Lengths are bounded far below 32 bits.
                 let modulus = u32::try_from(length).unwrap_or(u32::MAX);
                 let start = unsigned_modulo(first.digest(token).as_ref(), modulus);
@@ -136,11 +139,7 @@ pub(crate) fn insert<T: AsRef<[u8]>>(
     strategy: Strategy,
     insertion: &Insertion,
 ) -> Result<(), BlakeKeyError> {
-    for (index, token) in tokens.iter().enumerate() {
-        let count = match strategy {
-            Strategy::PerToken(bits) => bits,
-            Strategy::PerFeature(bits) => bits / tokens.len() + usize::from(index < bits % tokens.len()),
-        };
+    for (token, count) in tokens.iter().zip(strategy.counts(tokens.len())) {
         insertion.positions(token.as_ref(), count, filter.length(), |position| filter.set(position))?;
     }
     Ok(())
@@ -155,9 +154,9 @@ impl Encoder {
         let mut derived = derive(&schema.kdf, secret, 2 * schema.features.len())?.into_iter();
         let mut keys = Vec::new();
         while let (Some(first), Some(second)) = (derived.next(), derived.next()) {
-            keys.push((first, second));
+            keys.push([first, second]);
         }
-        let insertions = schema.features.iter().zip(&keys).map(|(feature, (first, second))| match feature {
+        let insertions = schema.features.iter().zip(&keys).map(|(feature, [first, second])| match feature {
             None => Ok(None),
             Some(feature) => Insertion::new(feature.hash, first, second).map(Some),
         });
@@ -174,7 +173,7 @@ impl Encoder {
     /// Both keys of a feature, ignored ones included. Secret.
     #[must_use]
     pub fn keys(&self, feature: usize) -> Option<(&[u8], &[u8])> {
-        self.keys.get(feature).map(|(first, second)| (first.as_slice(), second.as_slice()))
+        self.keys.get(feature).map(|[first, second]| (first.as_slice(), second.as_slice()))
     }
 
     /// The tokens of a record by feature; none for an ignored one.

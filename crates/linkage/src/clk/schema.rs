@@ -109,6 +109,17 @@ pub enum Strategy {
     PerFeature(usize),
 }
 
+impl Strategy {
+    /// The number of insertions for each of `tokens` tokens: shares of a feature differ by at most one,
+    /// the first ones being larger.
+    pub fn counts(self, tokens: usize) -> impl Iterator<Item = usize> {
+        (0..tokens).map(move |index| match self {
+            Strategy::PerToken(bits) => bits,
+            Strategy::PerFeature(bits) => bits / tokens + usize::from(index < bits % tokens),
+        })
+    }
+}
+
 /// How positions are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hash {

@@ -31,7 +31,7 @@ impl Threshold {
     ///
     /// # Errors
     /// When it is not above 0 and at most 1.
-    pub fn new(value: f64) -> Result<Threshold, ThresholdError> {
+    pub const fn new(value: f64) -> Result<Threshold, ThresholdError> {
         if value > 0.0 && value <= 1.0 { Ok(Threshold(value)) } else { Err(ThresholdError(value)) }
     }
 

@@ -36,6 +36,9 @@ mod x86 {
     /// Words in a 256-bit vector.
     const LANES_256: usize = 4;
 
+    /// Vectors whose bits can be added up in bytes: each adds up to 8, and 31 times 8 is below 256.
+    const BYTE_SUMS: usize = 31;
+
     /// Whether the machine counts bits in 512-bit vectors.
     pub fn has_avx512() -> bool {
         is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vpopcntdq")
@@ -123,11 +126,15 @@ mod x86 {
         let (many, _) = many.as_chunks::<LANES_256>();
         for (filter, count) in many.chunks_exact(one.len()).zip(counts) {
             let mut sum = zero;
-            for (a, b) in one.iter().zip(filter) {
-                let common = _mm256_and_si256(load_256(a), load_256(b));
-                let low = _mm256_shuffle_epi8(bits_of_nibble, _mm256_and_si256(common, low_nibbles));
-                let high = _mm256_and_si256(_mm256_srli_epi16::<4>(common), low_nibbles);
-                let bytes = _mm256_add_epi8(low, _mm256_shuffle_epi8(bits_of_nibble, high));
+            for (one, filter) in one.chunks(BYTE_SUMS).zip(filter.chunks(BYTE_SUMS)) {
+                let mut bytes = zero;
+                for (a, b) in one.iter().zip(filter) {
+                    let common = _mm256_and_si256(load_256(a), load_256(b));
+                    let low = _mm256_shuffle_epi8(bits_of_nibble, _mm256_and_si256(common, low_nibbles));
+                    let high = _mm256_and_si256(_mm256_srli_epi16::<4>(common), low_nibbles);
+                    let high = _mm256_shuffle_epi8(bits_of_nibble, high);
+                    bytes = _mm256_add_epi8(bytes, _mm256_add_epi8(low, high));
+                }
                 sum = _mm256_add_epi64(sum, _mm256_sad_epu8(bytes, zero));
             }
             let halves =

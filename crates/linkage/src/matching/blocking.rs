@@ -60,8 +60,11 @@ pub(super) struct Buckets {
     eligible: usize,
     /// Those bits, one flag per bit, as words.
     mask: Vec<u64>,
-    pairs: Vec<((usize, usize), Vec<(u32, u32)>)>,
+    pairs: Vec<SitePairs>,
 }
+
+/// Two sites, and the pairs of places that share a block.
+type SitePairs = ((usize, usize), Vec<(u32, u32)>);
 
 /// A generator for public choices (splitmix64).
 struct Choice(u64);

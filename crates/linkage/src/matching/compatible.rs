@@ -26,7 +26,7 @@ pub enum Strategy {
 }
 
 impl Strategy {
-    fn score(self, scores: &mut Vec<f64>) -> f64 {
+    fn score(self, scores: &mut [f64]) -> f64 {
         match self {
             Strategy::First => scores.first().copied(),
             Strategy::Last => scores.last().copied(),

@@ -213,6 +213,12 @@ impl Search<'_> {
                     let counts = &mut counts[..columns.len()];
                     self.options.kernel.common(a.filters.get(row), b.filters.slice(columns.clone()), counts);
                     compared += columns.len() as u64;
+                    // The first column has the smallest popcount, hence the smallest need of all. Most
+                    // rows of a tile have no pair that meets even that.
+                    let least = self.least.common(a.filters.counts[row], b.filters.counts[columns.start]);
+                    if counts.iter().copied().fold(0, u32::max) < least {
+                        continue;
+                    }
                     for (column, common) in columns.zip(counts) {
                         self.judge((first, a, row), (second, b, column), *common, found);
                     }

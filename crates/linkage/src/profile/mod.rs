@@ -55,3 +55,50 @@ impl From<ProfileId> for String {
         id.to_string()
     }
 }
+
+mod german;
+mod highmed;
+
+pub use german::{German, Names, Street, german};
+
+use crate::idat::Idat;
+use crate::rbf::Attributes;
+
+/// The profiles of the HiGHmed wire. They do not normalise: they say in which form the nine attributes
+/// are hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WireProfile {
+    /// `highmed-stub-1`: as the interface documents them, dates `dd.MM.yyyy`. Sites that feed the
+    /// original from its stub or from an adapter that keeps to the interface.
+    Stub1,
+    /// `highmed-java-pdq-1`: as the HL7 v2 client of the original delivers them, dates without leading
+    /// zeros. Sites whose partners use that client.
+    JavaPdq1,
+}
+
+impl WireProfile {
+    /// Name and version.
+    #[must_use]
+    pub fn id(self) -> ProfileId {
+        let name = match self {
+            WireProfile::Stub1 => "highmed-stub",
+            WireProfile::JavaPdq1 => "highmed-java-pdq",
+        };
+        ProfileId { name: name.to_owned(), version: 1 }
+    }
+
+    /// The attributes of a person in this form.
+    #[must_use]
+    pub fn attributes(self, person: &Idat) -> Attributes {
+        match self {
+            WireProfile::Stub1 => highmed::stub(person),
+            WireProfile::JavaPdq1 => highmed::java_pdq(person),
+        }
+    }
+}
+
+/// Name and version of our own profile, `de-1`: [`german`].
+#[must_use]
+pub fn de_1() -> ProfileId {
+    ProfileId { name: "de".to_owned(), version: 1 }
+}

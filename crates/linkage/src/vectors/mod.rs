@@ -30,10 +30,10 @@ pub fn run_rbf(folder: &Path, report: Report<'_>) -> (usize, usize) {
             rbf::persons(tally, value)
         } else if value.get("dice").is_some() || value.get("federated").is_some() {
             matcher::run(tally, value, folder)
-        } else if value.get("aesGcmFixedIv").is_some() {
+        } else if sealed::CRYPTO.iter().any(|kind| value.get(kind).is_some()) {
             sealed::crypto(tally, value)
         } else if value.get("sets").is_some() {
-            sealed::pseudonym_sets(tally, value, "sets")
+            sealed::pseudonym_sets(tally, value)
         } else if value.get("ehrIdColumnPath").is_some() {
             sealed::pipeline(tally, value, folder)
         } else {

@@ -26,18 +26,18 @@ fn text<E: std::fmt::Display>(error: E) -> String {
     error.to_string()
 }
 
+/// Members of [`crypto`] files.
+pub const CRYPTO: [&str; 3] = ["aesGcmFixedIv", "aesGcmDecryptOnly", "pseudonyms"];
+
 /// `crypto.json`.
 pub fn crypto(tally: &mut Tally<'_>, value: &Value) -> Outcome {
-    for (index, case) in value.list("aesGcmFixedIv")?.iter().enumerate() {
-        tally.case(format!("encryption {index}"), fixed_iv(case));
-    }
-    if value.get("aesGcmDecryptOnly").is_some() {
-        for (index, case) in value.list("aesGcmDecryptOnly")?.iter().enumerate() {
-            tally.case(format!("decryption {index}"), decrypt_only(case));
+    let checks: [fn(&Value) -> Outcome; 3] = [fixed_iv, decrypt_only, pseudonyms];
+    for (kind, check) in CRYPTO.iter().zip(checks) {
+        if value.get(kind).is_some() {
+            for (index, case) in value.list(kind)?.iter().enumerate() {
+                tally.case(format!("{kind} {index}"), check(case));
+            }
         }
-    }
-    if value.get("pseudonyms").is_some() {
-        pseudonym_sets(tally, value, "pseudonyms")?;
     }
     Ok(())
 }
@@ -63,9 +63,9 @@ fn decrypt_only(case: &Value) -> Outcome {
     same("refused in another context", &decrypt(&key, &format!("{context}."), sealed).is_err(), &true)
 }
 
-/// `pseudonyms-deployed-mapper.json`, and a part of `crypto.json`.
-pub fn pseudonym_sets(tally: &mut Tally<'_>, value: &Value, name: &str) -> Outcome {
-    for (index, set) in value.list(name)?.iter().enumerate() {
+/// `pseudonyms-deployed-mapper.json`.
+pub fn pseudonym_sets(tally: &mut Tally<'_>, value: &Value) -> Outcome {
+    for (index, set) in value.list("sets")?.iter().enumerate() {
         tally.case(format!("pseudonyms {index}"), pseudonyms(set));
     }
     Ok(())
@@ -115,7 +115,7 @@ fn pseudonyms(set: &Value) -> Outcome {
 
 /// `resultset-pipeline.json`.
 pub fn pipeline(tally: &mut Tally<'_>, value: &Value, folder: &Path) -> Outcome {
-    let steps: [(&str, fn(&Pipeline) -> Outcome); 7] = [
+    let steps: [(&str, Step); 7] = [
         ("reading and writing", Pipeline::written),
         ("filters appended", Pipeline::with_filters),
         ("filters only", Pipeline::filters_only),
@@ -139,6 +139,8 @@ pub fn pipeline(tally: &mut Tally<'_>, value: &Value, folder: &Path) -> Outcome 
     }
     Ok(())
 }
+
+type Step = fn(&Pipeline) -> Outcome;
 
 struct Pipeline {
     value: Value,

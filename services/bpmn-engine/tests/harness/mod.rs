@@ -10,9 +10,11 @@ use bpmn_engine::Config;
 use messaging::{
     connect::{Nats, NatsConfig, RequestError},
     engine::{
-        DeliverRequest, Delivered, DeployReply, DeployRequest, EngineStatus, InstanceQuery, InstanceView,
+        CompleteTaskRequest, DeliverRequest, Delivered, DeployReply, DeployRequest, EngineStatus,
+        InstanceQuery, InstanceView,
     },
     job::*,
+    operate::*,
     permissions::User,
     subject,
 };
@@ -57,6 +59,7 @@ impl Servers {
 pub struct Site {
     pub name: &'static str,
     config: Config,
+    login: (String, String, String),
     router: Nats,
     worker: Nats,
     operator: Nats,
@@ -89,9 +92,11 @@ impl Site {
         let environment = settings.map(|(key, value)| (format!("{}_{key}", bpmn_engine::PREFIX), value));
         let mut config: Config = config::load_from(bpmn_engine::PREFIX, None, environment).unwrap();
         change(&mut config);
+        let (user, password) = nats.credentials(name, User::Worker);
         let mut site = Self {
             name,
             config,
+            login: (nats.url(), user, password),
             router: connect(User::Router).await,
             worker: connect(User::Worker).await,
             operator: connect(User::Operator).await,
@@ -112,6 +117,27 @@ impl Site {
         }));
     }
 
+    /// Ends every engine at once, in the middle of whatever it does, and starts another one.
+    pub fn crash(&mut self) {
+        for engine in self.engines.drain(..) {
+            engine.abort();
+        }
+        self.add_engine();
+    }
+
+    /// Starts the example worker of the documentation for one job type.
+    pub fn example_worker(&self, kind: &str) -> std::process::Child {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/examples/worker.py");
+        let (url, user, password) = &self.login;
+        std::process::Command::new("python3")
+            .args([script, kind])
+            .env("NATS_URL", url)
+            .env("NATS_USER", user)
+            .env("NATS_PASSWORD", password)
+            .spawn()
+            .expect("python3 runs the example worker")
+    }
+
     async fn deploy(&self) {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/models");
         let mut models = BTreeMap::new();
@@ -126,7 +152,7 @@ impl Site {
             self.operator.ask(subject::DEPLOY, &request, REQUEST).await
         })
         .await;
-        assert_eq!(reply.definitions.len(), 4, "{}: all models are deployed", self.name);
+        assert_eq!(reply.definitions.len(), 7, "{}: all models are deployed", self.name);
     }
 
     pub async fn try_deliver(&self, request: &DeliverRequest) -> Result<Delivered, RequestError> {
@@ -223,6 +249,38 @@ impl Site {
         until(self.name, &format!("instance {business_key} is {status}"), async || {
             let found = self.instances(Some(business_key)).await;
             found.into_iter().find(|instance| instance.status == status)
+        })
+        .await
+    }
+
+    /// Does something as an operator.
+    pub async fn operate(&self, action: Action) -> Result<(), RequestError> {
+        let operation = Operation { actor: "op".into(), reason: "a test".into(), action };
+        let subject = operation.action.subject();
+        self.operator.ask(subject, &operation, REQUEST).await
+    }
+
+    pub async fn incidents(&self, query: &IncidentQuery) -> Vec<IncidentView> {
+        self.operator.ask(subject::INCIDENTS, query, REQUEST).await.unwrap()
+    }
+
+    /// Asks anything as an operator.
+    pub async fn ask<Q: serde::Serialize, A: serde::de::DeserializeOwned>(
+        &self,
+        subject: &str,
+        request: &Q,
+    ) -> Result<A, RequestError> {
+        self.operator.ask(subject, request, REQUEST).await
+    }
+
+    pub async fn export(&self, instance: &str) -> InstanceExport {
+        let request = ExportRequest { instance: instance.to_owned(), variables: true };
+        self.operator.ask(subject::INSTANCE_EXPORT, &request, REQUEST).await.unwrap()
+    }
+
+    pub async fn complete_task(&self, request: &CompleteTaskRequest) -> Delivered {
+        patient(self.name, "completion", async || {
+            self.router.ask(subject::COMPLETE_TASK, request, REQUEST).await
         })
         .await
     }

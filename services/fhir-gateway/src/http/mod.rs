@@ -152,7 +152,7 @@ impl Gateway {
         let root = target == Target::Root;
         let Some(interaction) = target.interaction(&method) else {
             return if root {
-                self.no_page(&headers, &query_text)
+                self.no_page(&headers, &query_text, method == Method::HEAD)
             } else {
                 respond::allowing(StatusCode::METHOD_NOT_ALLOWED, allow)
             };
@@ -253,7 +253,7 @@ impl Gateway {
     }
 
     /// `GET` on the base URL: there is no page (yet) and no resource.
-    fn no_page(&self, headers: &HeaderMap, query_text: &str) -> Response {
+    fn no_page(&self, headers: &HeaderMap, query_text: &str, head: bool) -> Response {
         let output = match negotiate::output(headers, &negotiate::query(query_text)) {
             Ok(output) => output,
             Err(status) => return respond::empty(status),
@@ -265,6 +265,6 @@ impl Gateway {
         )
         .with_header(header::ALLOW, HeaderValue::from_static("POST"))
         .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        respond::write(answer, &output, false)
+        respond::write(answer, &output, head)
     }
 }

@@ -5,6 +5,8 @@ use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha512};
 use x509_parser::{extensions::GeneralName, parse_x509_certificate};
 
+use super::roles::Credentials;
+
 /// What we know of the certificate of a connection.
 #[derive(Debug)]
 pub struct Certificate {
@@ -60,24 +62,19 @@ impl Certificate {
         })
     }
 
+    /// What it says of its holder as a person; without mail address they are named after the thumbprint
+    /// (fhir-endpoint contract 3.1).
+    pub fn credentials(&self) -> Credentials {
+        Credentials {
+            thumbprint: Some(self.thumbprint.clone()),
+            email: self.email.clone(),
+            otherwise: format!("{}@certificate.invalid", self.thumbprint),
+            ..Credentials::default()
+        }
+    }
+
     /// Whether it is valid at a time, in seconds since 1970.
     pub fn valid_at(&self, now: u64) -> bool {
         self.validity.0 <= now && now <= self.validity.1
-    }
-}
-
-#[cfg(test)]
-impl Certificate {
-    /// A certificate of which only the names matter.
-    pub(crate) fn named(thumbprint: &str, email: Option<&str>) -> Self {
-        Self {
-            chain: Vec::new(),
-            thumbprint: thumbprint.to_owned(),
-            email: email.map(str::to_owned),
-            surname: None,
-            given_name: None,
-            validity: (0, u64::MAX),
-            generation: AtomicU64::new(0),
-        }
     }
 }

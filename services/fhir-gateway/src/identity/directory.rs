@@ -3,7 +3,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -107,7 +107,10 @@ pub struct DirectoryCache {
     snapshot: ArcSwap<Directory>,
     /// Types that changed since the snapshot.
     changed: Mutex<BTreeSet<&'static str>>,
-    stale: AtomicBool,
+    /// How many changes were told of, and how many of them the snapshot holds. A snapshot is stale until a
+    /// load that began after the last change has ended: what a client has written it must find.
+    told: AtomicU64,
+    held: AtomicU64,
     /// Notifications of the database are heard.
     listening: AtomicBool,
     loaded: Mutex<Option<Instant>>,
@@ -123,7 +126,8 @@ impl DirectoryCache {
             own: Own { organization: organization.to_owned(), base_url: base_url.to_owned() },
             snapshot: ArcSwap::default(),
             changed: Mutex::new(WATCHED.into()),
-            stale: AtomicBool::new(true),
+            told: AtomicU64::new(1),
+            held: AtomicU64::new(0),
             listening: AtomicBool::new(false),
             loaded: Mutex::new(None),
             loading: tokio::sync::Mutex::new(()),
@@ -140,7 +144,7 @@ impl DirectoryCache {
     pub fn invalidate(&self, resource_type: &str) {
         if let Some(known) = WATCHED.iter().find(|known| **known == resource_type) {
             self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(known);
-            self.stale.store(true, Ordering::Release);
+            self.told.fetch_add(1, Ordering::AcqRel);
         }
     }
 
@@ -148,7 +152,7 @@ impl DirectoryCache {
     pub fn set_listening(&self, listening: bool) {
         if listening {
             self.changed.lock().unwrap_or_else(PoisonError::into_inner).extend(WATCHED);
-            self.stale.store(true, Ordering::Release);
+            self.told.fetch_add(1, Ordering::AcqRel);
         }
         self.listening.store(listening, Ordering::Release);
     }
@@ -159,7 +163,7 @@ impl DirectoryCache {
     }
 
     fn is_fresh(&self) -> bool {
-        if self.stale.load(Ordering::Acquire) {
+        if self.held.load(Ordering::Acquire) != self.told.load(Ordering::Acquire) {
             return false;
         }
         self.listening.load(Ordering::Acquire) || {
@@ -181,8 +185,8 @@ impl DirectoryCache {
             return Ok(self.snapshot());
         }
         let deaf = !self.listening.load(Ordering::Acquire);
-        // Cleared before reading: a change that comes meanwhile is loaded next time.
-        self.stale.store(false, Ordering::Release);
+        // Taken before reading: a change that comes meanwhile is loaded next time.
+        let told = self.told.load(Ordering::Acquire);
         let mut types = std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner));
         if deaf {
             types.extend(WATCHED);
@@ -190,13 +194,13 @@ impl DirectoryCache {
         match load(store, &types, &self.snapshot()).await {
             Ok(resources) => {
                 self.snapshot.store(Arc::new(Directory::build(resources, &self.own)));
+                self.held.store(told, Ordering::Release);
                 *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 self.generation.send_modify(|generation| *generation += 1);
                 Ok(self.snapshot())
             }
             Err(error) => {
                 self.changed.lock().unwrap_or_else(PoisonError::into_inner).extend(types);
-                self.stale.store(true, Ordering::Release);
                 Err(error)
             }
         }

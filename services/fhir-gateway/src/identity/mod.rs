@@ -12,7 +12,7 @@ use access::{Facts, Identity};
 
 use directory::Holder;
 pub use facts::SnapshotFacts;
-pub use roles::{RoleConfig, RolesError};
+pub use roles::{Credentials, RoleConfig, RolesError};
 
 use crate::{
     listener::{Peer, tls::Tls},
@@ -50,6 +50,7 @@ pub async fn decide(site: &Site, tls: &Tls, peer: &Peer) -> Result<Arc<Identity>
     if !directory.facts.organization_is_active(&site.organization) {
         return Err(Refusal::Unknown);
     }
-    let practitioner = site.roles.practitioner(certificate, &site.organization).ok_or(Refusal::Unknown)?;
+    let practitioner =
+        site.roles.practitioner(&certificate.credentials(), &site.organization).ok_or(Refusal::Unknown)?;
     Ok(Arc::new(Identity::Practitioner(practitioner)))
 }

@@ -13,7 +13,7 @@ use super::{
     bundle_entry::{self, Action, Planned},
     delete,
     failure::Failure,
-    references::replace_references,
+    references::{Verified, absolute_urls, replace_references},
     search::split_query,
     unit::{Target, Unit, gone, uuid},
     update::keeps_status,
@@ -47,6 +47,24 @@ pub(crate) async fn execute_transaction(
     transaction(site, identity, bundle, Prefer::default(), None).await.map(drop)
 }
 
+/// Carries out a transaction. Where it refers to other sites it is rolled back, they are asked, and it
+/// begins again: no transaction is open while a partner thinks.
+async fn transaction(
+    site: &Site,
+    identity: &access::Identity,
+    bundle: &Resource,
+    prefer: Prefer,
+    trace_parent: Option<&str>,
+) -> Result<String, Failure> {
+    let mut verified = Verified::default();
+    loop {
+        match transaction_once(site, identity, bundle, (prefer, trace_parent), &verified).await {
+            Err(Failure::Unverified(pending)) => verified.ask(site, pending).await?,
+            other => return other,
+        }
+    }
+}
+
 fn plan(site: &Site, bundle: &Resource) -> Result<Vec<Planned>, Failure> {
     let mut planned = Vec::new();
     for (index, entry) in bundle::entries(bundle).enumerate() {
@@ -75,26 +93,29 @@ async fn batch(site: &Site, request: &Request, bundle: &Resource) -> Result<Stri
     planned.sort_by(|left, right| {
         rank(&left.action).cmp(&rank(&right.action)).then(left.index.cmp(&right.index))
     });
-    let session = site.store.session().await?;
     let mut references = HashMap::new();
     let mut responses = Vec::new();
     for entry in planned {
         // Each entry sees the allow list as the entries before it have left it.
         site.directory.fresh(&site.store).await?;
-        let unit = Unit {
-            site,
-            directory: site.directory(),
-            identity: &request.identity,
-            session: &session,
-            trace_parent: request.trace_parent.as_deref(),
-            transaction: false,
-        };
         let (index, ty) = (entry.index, entry.action.resource_type());
-        let done = async {
-            bundle_entry::check_ids(site, &entry)?;
-            unit.entry(entry, request.prefer, &mut references, None).await
-        }
-        .await;
+        let mut verified = Verified::default();
+        let done = loop {
+            let done = async {
+                bundle_entry::check_ids(site, &entry)?;
+                let session = site.store.session().await?;
+                let unit = Unit { verified: verified.clone(), ..Unit::direct(site, request, &session) };
+                unit.entry(entry.clone(), request.prefer, &mut references, None).await
+            }
+            .await;
+            match done {
+                Err(Failure::Unverified(pending)) => match verified.ask(site, pending).await {
+                    Ok(()) => {}
+                    Err(failure) => break Err(failure),
+                },
+                done => break done,
+            }
+        };
         let json = match done {
             Ok(done) => {
                 site.changes.committed(done.events);
@@ -108,12 +129,12 @@ async fn batch(site: &Site, request: &Request, bundle: &Resource) -> Result<Stri
     Ok(response("batch-response", responses))
 }
 
-async fn transaction(
+async fn transaction_once(
     site: &Site,
     identity: &access::Identity,
     bundle: &Resource,
-    prefer: Prefer,
-    trace_parent: Option<&str>,
+    (prefer, trace_parent): (Prefer, Option<&str>),
+    verified: &Verified,
 ) -> Result<String, Failure> {
     let mut planned = plan(site, bundle)?;
     for entry in &planned {
@@ -131,6 +152,7 @@ async fn transaction(
         session: &session,
         trace_parent,
         transaction: true,
+        verified: verified.clone(),
     };
     let mut references = HashMap::new();
     let mut new_ids = HashMap::new();
@@ -159,8 +181,15 @@ async fn transaction(
         checks.extend(done.unchecked.map(|resource| (index, ty, resource)));
         responses.push((index, done.json));
     }
+    let mut unverified = Vec::new();
     for (index, ty, resource) in checks {
-        unit.check_literal(&resource).await.map_err(|failure| whole(failure, index, ty))?;
+        match unit.check_references(&resource).await {
+            Err(Failure::Unverified(pending)) => unverified.extend(pending),
+            other => other.map_err(|failure| whole(failure, index, ty))?,
+        }
+    }
+    if !unverified.is_empty() {
+        return Err(Failure::Unverified(unverified));
     }
     for entry in reads {
         let (index, ty) = (entry.index, entry.action.resource_type());
@@ -254,7 +283,7 @@ impl<C: GenericClient> Unit<'_, C> {
         references: &mut HashMap<String, String>,
         transaction: Option<Option<Uuid>>,
     ) -> Result<Done, Failure> {
-        let Planned { full_url, resource, action, if_match, if_none_match, .. } = entry;
+        let Planned { full_url, resource, action, if_match, if_none_match, if_modified_since, .. } = entry;
         let ty = action.resource_type();
         match action {
             Action::Delete { id, .. } => {
@@ -299,7 +328,8 @@ impl<C: GenericClient> Unit<'_, C> {
                 }
             }
             Action::Read { id, version, head, .. } => {
-                self.entry_read(ty, &id, version.as_deref(), head, if_none_match).await
+                let known = (if_none_match, if_modified_since);
+                self.entry_read(ty, &id, version.as_deref(), head, known).await
             }
             Action::Search { query, head, .. } => {
                 let found = self.search(ty, &split_query(&query), prefer.handling).await?;
@@ -315,7 +345,6 @@ impl<C: GenericClient> Unit<'_, C> {
                     }
                     None => bundle_entry::found(&bundle_entry::temporary_url(), &found.json, None, head),
                 };
-                debug_assert!(!json.is_empty(), "{} matches", found.total);
                 Ok(Done::answer(json))
             }
         }
@@ -328,7 +357,8 @@ impl<C: GenericClient> Unit<'_, C> {
         references: &HashMap<String, String>,
     ) -> Result<Resource, Failure> {
         let mut resource = resource.ok_or(Failure::Internal("an entry lost its resource"))?;
-        replace_references(&mut resource, references);
+        replace_references(&mut resource, references, &self.site.base_url);
+        absolute_urls(&mut resource, &self.site.base_url);
         self.resolve_conditional(&mut resource).await?;
         Ok(resource)
     }
@@ -354,7 +384,7 @@ impl<C: GenericClient> Unit<'_, C> {
         let tags = self.authorize_create(&resource).await?;
         let unchecked = self.deferred(ty, &resource, transaction.is_some());
         if transaction.is_none() {
-            self.check_literal(&resource).await?;
+            self.check_references(&resource).await?;
         }
         let id = transaction.flatten().unwrap_or_else(Uuid::new_v4);
         let written = self.write(ty, resource, Target::New(id), tags).await?;
@@ -386,7 +416,7 @@ impl<C: GenericClient> Unit<'_, C> {
         id: &str,
         version: Option<&str>,
         head: bool,
-        if_none_match: Option<u64>,
+        known: (Option<u64>, Option<i64>),
     ) -> Result<Done, Failure> {
         let id = uuid(id).ok_or(Failure::NotFound)?;
         let current = self.session.read(ty, id).await?.ok_or(Failure::NotFound)?;
@@ -407,7 +437,13 @@ impl<C: GenericClient> Unit<'_, C> {
             }
         };
         self.authorize_read(ty, &stored)?;
-        if if_none_match == Some(stored.version) {
+        let not_modified = match known {
+            (Some(version), _) => version == stored.version,
+            // Whole seconds, as in the header.
+            (None, Some(since)) => stored.last_updated.div_euclid(1000) <= since.div_euclid(1000),
+            (None, None) => false,
+        };
+        if not_modified {
             return Ok(Done::answer(bundle_entry::status(StatusCode::NOT_MODIFIED, None)));
         }
         let url = format!("{}/{ty}/{id}", self.site.base_url);

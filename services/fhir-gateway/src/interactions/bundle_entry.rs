@@ -27,6 +27,8 @@ pub(super) struct Planned {
     pub(super) if_match: Option<u64>,
     /// `ifNoneMatch` of a GET.
     pub(super) if_none_match: Option<u64>,
+    /// `ifModifiedSince` of a GET, milliseconds.
+    pub(super) if_modified_since: Option<i64>,
 }
 
 /// The request of an entry. Order of the variants is the order of execution (contract 1.11).
@@ -130,6 +132,7 @@ pub(super) fn plan(index: usize, entry: Entry<'_>) -> Result<Planned, Failure> {
         action,
         if_match: etag("ifMatch"),
         if_none_match: etag("ifNoneMatch"),
+        if_modified_since: entry.element().text("request.ifModifiedSince").and_then(datetime::instant),
     })
 }
 

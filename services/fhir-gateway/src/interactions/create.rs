@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{
     body,
     failure::Failure,
+    references::{Verified, absolute_urls},
     search::parse_condition,
     unit::{Target, Unit},
     written::{How, Written},
@@ -17,16 +18,24 @@ use crate::{
 
 /// `POST /T`
 pub(super) async fn direct(site: &Site, request: &Request, ty: &'static str) -> Result<Answer, Failure> {
+    let mut verified = Verified::default();
+    loop {
+        match once(site, request, ty, &verified).await {
+            Err(Failure::Unverified(pending)) => verified.ask(site, pending).await?,
+            other => return other,
+        }
+    }
+}
+
+async fn once(
+    site: &Site,
+    request: &Request,
+    ty: &'static str,
+    verified: &Verified,
+) -> Result<Answer, Failure> {
     let resource = body(site, request, ty)?;
     let session = site.store.session().await?;
-    let unit = Unit {
-        site,
-        directory: site.directory(),
-        identity: &request.identity,
-        session: &session,
-        trace_parent: request.trace_parent.as_deref(),
-        transaction: false,
-    };
+    let unit = Unit { verified: verified.clone(), ..Unit::direct(site, request, &session) };
     let written = unit.create(ty, resource, request.conditions.if_none_exist.as_deref()).await?;
     site.changes.committed(written.event().into_iter().collect());
     Ok(written.answer(site, request.prefer.returns))
@@ -40,13 +49,14 @@ impl<C: GenericClient> Unit<'_, C> {
         mut resource: Resource,
         if_none_exist: Option<&str>,
     ) -> Result<Written, Failure> {
+        absolute_urls(&mut resource, &self.site.base_url);
         let tags = self.authorize_create(&resource).await?;
         let notes = self.validate(&mut resource).await?;
         if let Some(existing) = self.existing(ty, if_none_exist).await? {
             return Ok(existing);
         }
         self.resolve_logical(&mut resource).await?;
-        self.check_literal(&resource).await?;
+        self.check_references(&resource).await?;
         let written = self.write(ty, resource, Target::New(Uuid::new_v4()), tags).await?;
         Ok(Written { notes, ..written })
     }

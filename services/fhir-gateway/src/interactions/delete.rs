@@ -13,7 +13,6 @@ use super::{
 use crate::{
     exchange::{Answer, Request},
     site::Site,
-    store::AccessFilter,
 };
 
 /// `DELETE /T/{id}`
@@ -39,14 +38,7 @@ async fn delete(
     id: Option<Uuid>,
 ) -> Result<Answer, Failure> {
     let session = site.store.session().await?;
-    let unit = Unit {
-        site,
-        directory: site.directory(),
-        identity: &request.identity,
-        session: &session,
-        trace_parent: None,
-        transaction: false,
-    };
+    let unit = Unit::direct(site, request, &session);
     let id = match id {
         Some(id) => Some(id),
         None => unit.condition_delete(ty, &request.query_text).await?,
@@ -62,7 +54,8 @@ pub(super) fn outcome(ty: &str) -> fhir::Resource {
     fhir::outcome::one(Severity::Information, "informational", &format!("{ty} marked as deleted"))
 }
 
-fn unknown(ty: &str) -> Failure {
+/// There is nothing to delete.
+pub(super) fn unknown(ty: &str) -> Failure {
     Failure::NotFoundOutcome(format!("{ty} with this id does not exist"))
 }
 
@@ -89,8 +82,7 @@ impl<C: GenericClient> Unit<'_, C> {
             understood: Vec::new(),
             problems: Vec::new(),
         };
-        let filter = self.filter(ty).unwrap_or(AccessFilter::Nothing);
-        match self.session.search(&query, &filter, 2, 0).await?.matches.as_slice() {
+        match self.session.search(&query, &self.filter(ty), 2, 0).await?.matches.as_slice() {
             [] => Ok(None),
             [one] => Ok(Some(one.id)),
             _ => Err(Failure::MultipleMatches),

@@ -5,7 +5,7 @@ use fhir::{Resource, outcome::Severity};
 use http::StatusCode;
 use time::OffsetDateTime;
 
-use crate::{exchange::Answer, site::Site, store::WriteError};
+use crate::{exchange::Answer, partners::External, site::Site, store::WriteError};
 
 /// Why an interaction did not happen. Texts never hold contents of resources.
 #[derive(Debug)]
@@ -48,7 +48,8 @@ pub(crate) enum Failure {
         /// Latest version.
         latest: u64,
     },
-
+    /// References that other sites must be asked for first; never reaches a client.
+    Unverified(Vec<External>),
     /// Too much in one request.
     TooLarge(String),
     /// The database is away or failed.
@@ -70,7 +71,8 @@ impl Failure {
             | Self::Unparsable
             | Self::Invalid(_)
             | Self::NotValid(_)
-            | Self::Duplicate => StatusCode::FORBIDDEN,
+            | Self::Duplicate
+            | Self::Unverified(_) => StatusCode::FORBIDDEN,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotFound | Self::NotFoundOutcome(_) => StatusCode::NOT_FOUND,
@@ -112,6 +114,7 @@ impl Failure {
                 ("transient", "the database is not available: try again later".to_owned())
             }
             Self::Database(_) => ("exception", "Error while accessing DB".to_owned()),
+            Self::Unverified(_) => ("processing", "references to other sites were not checked".to_owned()),
             Self::Internal(what) => ("exception", (*what).to_owned()),
             // All messages, also warnings (validation contract 1).
             Self::NotValid(report) => return Some(report.outcome()),

@@ -4,12 +4,16 @@
 //! in one place. [`unit`] holds the steps that direct requests and bundle entries share.
 mod bundle;
 mod bundle_entry;
+mod capabilities;
 mod create;
 mod delete;
 mod failure;
+mod history;
 mod parameters;
+mod permanent_delete;
 mod read;
 mod references;
+mod result_bundle;
 mod search;
 mod snapshot;
 mod unit;
@@ -19,14 +23,13 @@ mod written;
 
 use std::sync::Arc;
 
-use http::StatusCode;
-
 use crate::{
     exchange::{Answer, BodyFormat, Interaction, Request},
     site::Site,
 };
 
 pub(crate) use bundle::execute_transaction;
+pub use capabilities::CapabilitiesCache;
 pub(crate) use failure::Failure;
 
 /// Carries out one request. Never fails: every outcome is an answer.
@@ -43,15 +46,11 @@ pub async fn handle(site: &Arc<Site>, request: Request) -> Answer {
         Interaction::Bundle => bundle::direct(site, &request).await,
         Interaction::Validate { ty, id } => validate::operation(site, &request, ty, id.as_deref()).await,
         Interaction::Snapshot { id } => snapshot::operation(site, &request, id.as_deref()).await,
-        Interaction::PermanentDelete { .. }
-        | Interaction::HistorySystem
-        | Interaction::HistoryType { .. }
-        | Interaction::HistoryInstance { .. }
-        | Interaction::Capabilities => Ok(Answer::error(
-            StatusCode::NOT_IMPLEMENTED,
-            "not-supported",
-            &format!("{} is not offered by this version", request.interaction.name()),
-        )),
+        Interaction::PermanentDelete { ty, id } => permanent_delete::direct(site, &request, ty, id).await,
+        Interaction::HistorySystem => history::system(site, &request).await,
+        Interaction::HistoryType { ty } => history::of_type(site, &request, ty).await,
+        Interaction::HistoryInstance { ty, id } => history::of_instance(site, &request, ty, id).await,
+        Interaction::Capabilities => capabilities::direct(site).await,
     };
     result.unwrap_or_else(|failure| {
         failure.answer(site, request.interaction.resource_type().unwrap_or("Bundle"))

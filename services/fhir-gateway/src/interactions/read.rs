@@ -1,11 +1,15 @@
 //! Read and vread (fhir-endpoint contract 1.5).
+use std::borrow::Cow;
+
 use base64::Engine;
 use deadpool_postgres::GenericClient;
+use fhir::search::Summary;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use time::OffsetDateTime;
 
 use super::{
     failure::Failure,
+    result_bundle::summarized,
     unit::{Unit, gone, parsed, uuid},
 };
 use crate::{
@@ -65,20 +69,21 @@ fn answer<C: GenericClient>(
     session: &Session<C>,
     stored: Stored,
 ) -> Result<Answer, Failure> {
-    let unit = Unit {
-        site,
-        directory: site.directory(),
-        identity: &request.identity,
-        session,
-        trace_parent: None,
-        transaction: false,
-    };
+    let unit = Unit::direct(site, request, session);
     unit.authorize_read(ty, &stored)?;
     let modified = OffsetDateTime::from_unix_timestamp(stored.last_updated.div_euclid(1000)).ok();
     let mut answer = match condition(&request.conditions, stored.version, modified) {
         Some(status) => Answer::empty(status),
         None if ty == "Binary" && wants_raw(request) => raw_binary(request, &stored)?,
-        None => Answer::stored(StatusCode::OK, stored.content.into()),
+        None => {
+            let summary = request.query.iter().find(|(name, _)| name == "_summary");
+            let summary = summary.and_then(|(_, value)| Summary::parse(value));
+            let content = match summarized(&stored.content, summary)? {
+                Cow::Owned(summary) => summary,
+                Cow::Borrowed(_) => stored.content,
+            };
+            Answer::stored(StatusCode::OK, content.into())
+        }
     };
     if answer.status != StatusCode::PRECONDITION_FAILED {
         answer.version = Some(stored.version);

@@ -1,11 +1,15 @@
 //! References of a resource to be written (fhir-endpoint contract 5): resolving logical, conditional
 //! and temporary ones, checking literal ones.
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use deadpool_postgres::GenericClient;
 use fhir::{
     Element, Resource,
     reference::{self, Target},
+    search,
 };
 use uuid::Uuid;
 
@@ -13,6 +17,10 @@ use super::{
     failure::Failure,
     search::parse_condition,
     unit::{Unit, uuid},
+};
+use crate::{
+    partners::{Existence, External, MAX_REFERENCES},
+    site::Site,
 };
 
 /// Marks a naming system whose logical references must resolve.
@@ -129,39 +137,57 @@ impl<C: GenericClient> Unit<'_, C> {
         Ok(self.session.find_by_identifier(ty, system, value, 2).await?)
     }
 
-    /// Replaces conditional references of a bundle entry by literal ones.
+    /// Replaces conditional references of a bundle entry by literal ones, in urls of attachments and
+    /// related artifacts by absolute ones.
     pub(crate) async fn resolve_conditional(&self, resource: &mut Resource) -> Result<(), Failure> {
+        let mut wanted: Vec<(String, String)> = reference::all(resource)
+            .into_iter()
+            .filter_map(|found| Some((found.path.clone(), found.element.text("reference")?.to_owned())))
+            .collect();
+        reference::for_each_url(resource, &mut |path, url| wanted.push((path.to_owned(), url.to_owned())));
         let mut resolved: HashMap<String, String> = HashMap::new();
-        for found in reference::all(resource) {
-            let Some(text) = found.element.text("reference") else { continue };
-            let Target::Conditional { resource_type, query } = reference::literal(text, &self.site.base_url)
+        for (path, text) in wanted {
+            let Target::Conditional { resource_type, query } = reference::literal(&text, &self.site.base_url)
             else {
                 continue;
             };
+            if resolved.contains_key(&text) {
+                continue;
+            }
             let criteria = parse_condition(resource_type, query)?;
             match self.session.find(resource_type, &criteria, 2).await?.as_slice() {
-                [(id, _)] => resolved.insert(text.to_owned(), format!("{resource_type}/{id}")),
+                [(id, _)] => {
+                    let literal = format!("{resource_type}/{id}");
+                    resolved.insert(text, literal);
+                }
                 _ => {
                     return Err(Failure::Invalid(format!(
-                        "Conditional reference at {} does not match exactly one {resource_type}",
-                        found.path
+                        "Conditional reference at {path} does not match exactly one {resource_type}"
                     )));
                 }
-            };
+            }
         }
-        replace_references(resource, &resolved);
+        replace_references(resource, &resolved, &self.site.base_url);
         Ok(())
     }
 
-    /// Checks literal references: own ones must exist, those to known endpoints will be asked for
-    /// there (issue 2), anything else is unknown. `task_completed`: external inputs may be gone.
-    pub(crate) async fn check_literal(&self, resource: &Resource) -> Result<(), Failure> {
+    /// Checks references: own ones must exist, those to known Endpoints must have been found there
+    /// (contract 5.1 and 5.3), anything but a literal or whole logical reference is unknown.
+    ///
+    /// # Errors
+    /// [`Failure::Unverified`] with the references that other sites are still to be asked for.
+    pub(crate) async fn check_references(&self, resource: &Resource) -> Result<(), Failure> {
+        // What a finished Task was about may be gone at the other site.
+        let done = resource.resource_type() == "Task" && resource.text("status") == Some("completed");
+        let skipped = |path: &str| done && path.starts_with("Task.input.");
+        let mut unverified = Vec::new();
         for found in reference::all(resource) {
-            if found.element.child("identifier").is_some() {
+            let system = found.element.text("identifier.system");
+            if system.is_some_and(|system| self.is_checked(system)) {
+                // Resolved already.
                 continue;
             }
-            let Some(text) = found.element.text("reference") else { continue };
-            match reference::literal(text, &self.site.base_url) {
+            match reference::of(found.element, &self.site.base_url) {
                 Target::Internal(literal) => {
                     let allowed = found.targets.is_empty()
                         || found.targets.contains(&literal.resource_type)
@@ -172,28 +198,33 @@ impl<C: GenericClient> Unit<'_, C> {
                             found.path, literal.resource_type
                         )));
                     }
-                    let version = literal.version.map(str::parse).transpose().ok();
-                    let exists = match (uuid(literal.id), version) {
-                        (Some(id), Some(version)) => {
-                            self.session.exists(literal.resource_type, id, version).await?
-                        }
-                        _ => false,
-                    };
-                    if !exists {
-                        return Err(Failure::Invalid(format!(
-                            "Reference at {} to {}: target not found",
-                            found.path, literal.resource_type
-                        )));
-                    }
+                    self.check_own(&found.path, literal).await?;
                 }
-                Target::External { .. } | Target::Contained(_) => {}
-                Target::Temporary(_)
-                | Target::Conditional { .. }
-                | Target::Logical { .. }
-                | Target::Unknown => {
+                Target::External { base, literal } if !skipped(&found.path) => {
+                    unverified.extend(self.unverified(base, literal));
+                }
+                // A naming system that nobody asks us to check.
+                Target::External { .. } | Target::Contained(_) | Target::Logical { .. } => {}
+                Target::Unknown if says_nothing(found.element) => {}
+                Target::Temporary(_) | Target::Conditional { .. } | Target::Unknown => {
                     return Err(Failure::Invalid(format!("Unknown reference at {}", found.path)));
                 }
             }
+        }
+        let mut urls = Vec::new();
+        reference::for_each_url(resource, &mut |path, url| urls.push((path.to_owned(), url)));
+        for (path, url) in urls {
+            match reference::literal(url, &self.site.base_url) {
+                Target::Internal(literal) => self.check_own(&path, literal).await?,
+                Target::External { base, literal } if !skipped(&path) => {
+                    unverified.extend(self.unverified(base, literal));
+                }
+                // Any other URL is not ours to judge.
+                _ => {}
+            }
+        }
+        if !unverified.is_empty() {
+            return Err(Failure::Unverified(unverified));
         }
         if resource.resource_type() == "Binary" && resource.child("securityContext").is_some() {
             let target = resource.text("securityContext.reference");
@@ -208,7 +239,61 @@ impl<C: GenericClient> Unit<'_, C> {
                 ));
             }
         }
+        self.check_process(resource).await?;
         self.check_questionnaire(resource).await
+    }
+
+    async fn check_own(&self, path: &str, literal: reference::Literal<'_>) -> Result<(), Failure> {
+        let version = literal.version.map(str::parse).transpose().ok();
+        let exists = match (uuid(literal.id), version) {
+            (Some(id), Some(version)) => self.session.exists(literal.resource_type, id, version).await?,
+            _ => false,
+        };
+        if exists {
+            return Ok(());
+        }
+        Err(Failure::Invalid(format!("Reference at {path} to {}: target not found", literal.resource_type)))
+    }
+
+    /// The reference, if it is to an active Endpoint and was not found there yet. Other addresses are
+    /// never asked.
+    fn unverified(&self, base: &str, literal: reference::Literal<'_>) -> Option<External> {
+        let known = self.site.partners.checks()
+            && self.directory.all("Endpoint").iter().any(|endpoint| {
+                endpoint.text("status") == Some("active")
+                    && endpoint.text("address").is_some_and(|address| address.trim_end_matches('/') == base)
+            });
+        if !known {
+            return None;
+        }
+        let version = literal.version.map(|version| format!("/_history/{version}")).unwrap_or_default();
+        let resource = format!("{}/{}{version}", literal.resource_type, literal.id);
+        let external = External { base: base.to_owned(), resource };
+        (!self.verified.holds(&external)).then_some(external)
+    }
+
+    /// `Task.instantiatesCanonical` must name a stored process, also of a draft that no rule looks at.
+    async fn check_process(&self, resource: &Resource) -> Result<(), Failure> {
+        if resource.resource_type() != "Task" || resource.text("status") != Some("draft") {
+            return Ok(());
+        }
+        let Some((url, Some(version))) = resource.text("instantiatesCanonical").map(reference::canonical)
+        else {
+            return Ok(());
+        };
+        if !self.facts().process_definitions(url, version).is_empty() {
+            return Ok(());
+        }
+        let condition = [("url".to_owned(), url.to_owned()), ("version".to_owned(), version.to_owned())];
+        match self
+            .session
+            .find("ActivityDefinition", &criteria("ActivityDefinition", &condition)?, 1)
+            .await?
+            .as_slice()
+        {
+            [] => Err(Failure::Invalid("Task.instantiatesCanonical: target not found".to_owned())),
+            _ => Ok(()),
+        }
     }
 
     /// `QuestionnaireResponse.questionnaire` must name a stored Questionnaire.
@@ -217,16 +302,18 @@ impl<C: GenericClient> Unit<'_, C> {
             return Ok(());
         }
         let Some(canonical) = resource.text("questionnaire") else { return Ok(()) };
-        let criteria = parse_condition("Questionnaire", &format!("url={canonical}"))?;
-        match self.session.find("Questionnaire", &criteria, 1).await?.as_slice() {
+        // Not as query text: a canonical may hold `&` and `%`.
+        let condition = [("url".to_owned(), canonical.to_owned())];
+        match self.session.find("Questionnaire", &criteria("Questionnaire", &condition)?, 1).await?.as_slice()
+        {
             [] => Err(Failure::Invalid("QuestionnaireResponse.questionnaire: target not found".to_owned())),
             _ => Ok(()),
         }
     }
 }
 
-/// Replaces temporary references by those the map gives.
-pub(crate) fn replace_references(resource: &mut Resource, map: &HashMap<String, String>) {
+/// Replaces references by those the map gives; urls become absolute.
+pub(crate) fn replace_references(resource: &mut Resource, map: &HashMap<String, String>, base_url: &str) {
     if map.is_empty() {
         return;
     }
@@ -236,6 +323,66 @@ pub(crate) fn replace_references(resource: &mut Resource, map: &HashMap<String, 
             element.set_text("reference", &replacement);
         }
     });
+    reference::replace_urls(resource, &|url| map.get(url).map(|relative| format!("{base_url}/{relative}")));
+}
+
+/// Makes relative urls of attachments and related artifacts absolute (contract 1.6, step 2).
+pub(crate) fn absolute_urls(resource: &mut Resource, base_url: &str) {
+    reference::replace_urls(resource, &|url| {
+        reference::Literal::parse(url).map(|_| format!("{base_url}/{url}"))
+    });
+}
+
+/// A Reference without anything that names something: extensions, perhaps a type.
+fn says_nothing(reference: &Element) -> bool {
+    ["reference", "identifier", "display"].iter().all(|name| reference.child(name).is_none())
+}
+
+fn criteria(ty: &str, condition: &[(String, String)]) -> Result<Vec<search::Criterion>, Failure> {
+    match search::parse_criteria(ty, condition) {
+        Some(Ok(criteria)) => Ok(criteria),
+        _ => Err(Failure::Invalid(format!("a canonical reference to {ty} cannot be read"))),
+    }
+}
+
+/// References to other sites that were found there while this request is worked on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Verified(HashSet<External>);
+
+impl Verified {
+    fn holds(&self, external: &External) -> bool {
+        self.0.contains(external)
+    }
+
+    /// Asks the other sites. No session of the store may be held meanwhile: a slow partner would keep
+    /// it from others.
+    ///
+    /// # Errors
+    /// A reference that is not there, or that its site says nothing about.
+    pub(crate) async fn ask(&mut self, site: &Site, mut pending: Vec<External>) -> Result<(), Failure> {
+        pending.sort();
+        pending.dedup();
+        if self.0.len() + pending.len() > MAX_REFERENCES {
+            return Err(Failure::Invalid(format!(
+                "more than {MAX_REFERENCES} references to other sites in one request: send several"
+            )));
+        }
+        for (reference, existence) in site.partners.exist(pending).await {
+            let (base, resource) = (&reference.base, &reference.resource);
+            match existence {
+                Existence::Found => drop(self.0.insert(reference)),
+                Existence::NotFound => {
+                    return Err(Failure::Invalid(format!("Reference to {resource}: not found on {base}")));
+                }
+                Existence::Unknown => {
+                    return Err(Failure::Invalid(format!(
+                        "Reference to {resource}: could not be resolved on {base}"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The resource with own absolute references made relative, so that index values and keys have one

@@ -21,14 +21,7 @@ const TYPE: &str = "StructureDefinition";
 /// `GET` or `POST /StructureDefinition[/{id}]/$snapshot`
 pub(super) async fn operation(site: &Site, request: &Request, id: Option<&str>) -> Result<Answer, Failure> {
     let session = site.store.session().await?;
-    let unit = Unit {
-        site,
-        directory: site.directory(),
-        identity: &request.identity,
-        session: &session,
-        trace_parent: None,
-        transaction: false,
-    };
+    let unit = Unit::direct(site, request, &session);
     let definition = match id {
         Some(id) => unit.definition(id).await?,
         None => match &request.body_format {

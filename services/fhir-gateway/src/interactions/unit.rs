@@ -14,13 +14,14 @@ use uuid::Uuid;
 
 use super::{
     failure::Failure,
-    references,
+    references::{self, Verified},
     written::{How, Written},
 };
 use crate::{
+    exchange::Request,
     identity::directory::Directory,
     site::Site,
-    store::{AccessFilter, NewEvent, NewVersion, Session, Stored, TokenTest},
+    store::{AccessFilter, NewEvent, NewVersion, Session, Stored},
 };
 
 /// One request or bundle entry at work: who asks, what is known, and a session of the store.
@@ -37,6 +38,8 @@ pub(crate) struct Unit<'a, C> {
     pub(crate) trace_parent: Option<&'a str>,
     /// The session is a transaction: what it has written is not in the directory yet.
     pub(crate) transaction: bool,
+    /// References to other sites that were found there.
+    pub(crate) verified: Verified,
 }
 
 /// Which version is written.
@@ -47,7 +50,20 @@ pub(crate) enum Target<'a> {
     After(&'a Stored, &'a Resource),
 }
 
-impl<C: GenericClient> Unit<'_, C> {
+impl<'a, C: GenericClient> Unit<'a, C> {
+    /// For a direct request: every write commits by itself.
+    pub(crate) fn direct(site: &'a Site, request: &'a Request, session: &'a Session<C>) -> Self {
+        Self {
+            site,
+            directory: site.directory(),
+            identity: &request.identity,
+            session,
+            trace_parent: request.trace_parent.as_deref(),
+            transaction: false,
+            verified: Verified::default(),
+        }
+    }
+
     /// Facts for rules.
     pub(crate) fn facts(&self) -> &dyn Facts {
         &self.directory.facts
@@ -136,41 +152,34 @@ impl<C: GenericClient> Unit<'_, C> {
         }
     }
 
+    /// May the caller remove all versions of it?
+    pub(crate) fn authorize_permanent_delete(&self, resource: &Resource) -> Result<(), Failure> {
+        let ty = resource.resource_type();
+        let interaction = Interaction::PermanentDelete;
+        if !self.identity.may(interaction, ty) || self.authorize_delete(resource).is_err() {
+            return Err(self.deny(interaction, ty, "the caller may not delete it permanently"));
+        }
+        Ok(())
+    }
+
     /// May the caller read this version?
     pub(crate) fn authorize_read(&self, resource_type: &str, stored: &Stored) -> Result<(), Failure> {
-        let denied = |reason: &str| self.deny(Interaction::Read, resource_type, reason);
-        match scope::of(self.identity, resource_type, self.facts()) {
-            scope::Scope::Everything => Ok(()),
-            scope::Scope::Nothing => Err(denied("the caller's roles do not include reading this type")),
-            scope::Scope::Tags(grants) => {
-                if grants.iter().any(|grant| stored.read_tags.contains(grant)) {
-                    Ok(())
-                } else {
-                    Err(denied("no read-access tag names the caller"))
-                }
-            }
-            scope::Scope::AnyOf(_) | scope::Scope::Authorized => {
-                match scope::may_read(self.identity, &parsed(stored)?, &stored.read_tags, self.facts()) {
-                    access::Decision::Allow => Ok(()),
-                    access::Decision::Deny(reason) => Err(denied(reason)),
-                }
-            }
+        match scope::may_read(self.identity, resource_type, &stored.read_tags, self.facts()) {
+            access::Decision::Allow => Ok(()),
+            access::Decision::Deny(reason) => Err(self.deny(Interaction::Read, resource_type, reason)),
         }
     }
 
     fn read_tags(&self, resource: &Resource, interaction: Interaction) -> Result<Vec<String>, Failure> {
         let ty = resource.resource_type();
-        if matches!(ty, "Task" | "QuestionnaireResponse") {
-            return Ok(Vec::new());
-        }
         if ty == "Binary" && resource.child("securityContext").is_some() {
             if read_access::has_tag(resource) {
                 return Err(self.deny(interaction, ty, "both a read-access tag and a security context"));
             }
             return Ok(Vec::new());
         }
-        match read_access::tags(resource, self.facts()) {
-            Ok(tags) => Ok(tags.iter().map(read_access::ReadTag::text).collect()),
+        match scope::tags(resource, self.facts()) {
+            Ok(tags) => Ok(tags),
             Err(error) => Err(self.deny(interaction, ty, &error.to_string())),
         }
     }
@@ -250,25 +259,12 @@ impl<C: GenericClient> Unit<'_, C> {
         }])
     }
 
-    /// What the caller may see of a type, as a filter of searches. `None`: rights are decided per
-    /// resource in memory.
-    pub(crate) fn filter(&self, resource_type: &str) -> Option<AccessFilter> {
+    /// What the caller may see of a type, as a filter of searches.
+    pub(crate) fn filter(&self, resource_type: &str) -> AccessFilter {
         match scope::of(self.identity, resource_type, self.facts()) {
-            scope::Scope::Everything => Some(AccessFilter::Everything),
-            scope::Scope::Nothing => Some(AccessFilter::Nothing),
-            scope::Scope::Tags(tags) => Some(AccessFilter::Tags(tags)),
-            scope::Scope::AnyOf(conditions) => Some(AccessFilter::AnyOf(
-                conditions
-                    .into_iter()
-                    .map(|condition| TokenTest {
-                        parameter: condition.parameter.to_owned(),
-                        system: condition.system.map(str::to_owned),
-                        values: condition.values,
-                        and: condition.and.map(|(key, code)| (key.to_owned(), code.to_owned())),
-                    })
-                    .collect(),
-            )),
-            scope::Scope::Authorized => None,
+            scope::Scope::Everything => AccessFilter::Everything,
+            scope::Scope::Nothing => AccessFilter::Nothing,
+            scope::Scope::Tags(tags) => AccessFilter::Tags(tags),
         }
     }
 }

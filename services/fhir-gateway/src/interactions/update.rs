@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{
     body,
     failure::Failure,
+    references::{Verified, absolute_urls},
     search::parse_condition,
     unit::{Target, Unit, gone, parsed, uuid},
     written::Written,
@@ -23,33 +24,52 @@ pub(super) async fn direct(
     ty: &'static str,
     id: &str,
 ) -> Result<Answer, Failure> {
-    let resource = body(site, request, ty)?;
-    let id = uuid(id).ok_or(Failure::UpdateAsCreate)?;
+    let id = uuid(id);
+    let mut verified = Verified::default();
+    loop {
+        let resource = body(site, request, ty)?;
+        let id = id.ok_or(Failure::UpdateAsCreate)?;
+        match by_id(site, request, (ty, id), resource, &verified).await {
+            Err(Failure::Unverified(pending)) => verified.ask(site, pending).await?,
+            other => return other,
+        }
+    }
+}
+
+async fn by_id(
+    site: &Site,
+    request: &Request,
+    (ty, id): (&'static str, Uuid),
+    resource: Resource,
+    verified: &Verified,
+) -> Result<Answer, Failure> {
     let session = site.store.session().await?;
-    let unit = Unit {
-        site,
-        directory: site.directory(),
-        identity: &request.identity,
-        session: &session,
-        trace_parent: request.trace_parent.as_deref(),
-        transaction: false,
-    };
+    let unit = Unit { verified: verified.clone(), ..Unit::direct(site, request, &session) };
     let written = unit.update(ty, id, resource, request.conditions.if_match, true).await?;
     finish(site, request, &written)
 }
 
 /// `PUT /T?…`
 pub(super) async fn conditional(site: &Site, request: &Request, ty: &'static str) -> Result<Answer, Failure> {
-    let mut resource = body(site, request, ty)?;
+    let mut verified = Verified::default();
+    loop {
+        let resource = body(site, request, ty)?;
+        match by_condition(site, request, ty, resource, &verified).await {
+            Err(Failure::Unverified(pending)) => verified.ask(site, pending).await?,
+            other => return other,
+        }
+    }
+}
+
+async fn by_condition(
+    site: &Site,
+    request: &Request,
+    ty: &'static str,
+    mut resource: Resource,
+    verified: &Verified,
+) -> Result<Answer, Failure> {
     let session = site.store.session().await?;
-    let unit = Unit {
-        site,
-        directory: site.directory(),
-        identity: &request.identity,
-        session: &session,
-        trace_parent: request.trace_parent.as_deref(),
-        transaction: false,
-    };
+    let unit = Unit { verified: verified.clone(), ..Unit::direct(site, request, &session) };
     let written = match unit.condition_target(ty, &request.query_text, resource.id()).await? {
         Some(id) => {
             resource.set_id(&id.to_string());
@@ -104,6 +124,7 @@ impl<C: GenericClient> Unit<'_, C> {
             return Err(gone(&stored, deleted));
         }
         let mut old = parsed(&stored)?;
+        absolute_urls(&mut resource, &self.site.base_url);
         let failing_task = ty == "Task" && resource.text("status") == Some("failed");
         let tags = match ty {
             // Its keys are references: they are compared in their resolved form.
@@ -133,7 +154,7 @@ impl<C: GenericClient> Unit<'_, C> {
         if !failing_task {
             self.resolve_logical(&mut resource).await?;
             if check {
-                self.check_literal(&resource).await?;
+                self.check_references(&resource).await?;
             }
         } else {
             self.resolve_what_can_be(&mut resource).await?;

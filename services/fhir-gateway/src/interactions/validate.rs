@@ -50,14 +50,7 @@ pub(super) async fn operation(
     id: Option<&str>,
 ) -> Result<Answer, Failure> {
     let session = site.store.session().await?;
-    let unit = Unit {
-        site,
-        directory: site.directory(),
-        identity: &request.identity,
-        session: &session,
-        trace_parent: None,
-        transaction: false,
-    };
+    let unit = Unit::direct(site, request, &session);
     let mut resource = match (&request.body_format, id) {
         (BodyFormat::None, Some(id)) => {
             let id = uuid(id).ok_or(Failure::NotFound)?;

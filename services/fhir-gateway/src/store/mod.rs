@@ -2,9 +2,12 @@
 //!
 //! Invariants: knows no HTTP and decides nothing about rights; a version, its index values, its keys
 //! and its events are written by one statement, so that none is ever without the others.
+mod capabilities;
+mod history;
 mod outbox;
 mod read;
 mod search;
+mod statistics;
 mod write;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +17,12 @@ use deadpool_postgres::GenericClient;
 use fhir::search::IndexValue;
 use uuid::Uuid;
 
+pub use capabilities::Profile;
+pub use history::Past;
 pub use outbox::{OutboxRow, relay_batch};
-pub use search::{AccessFilter, Page, TokenTest};
+pub use search::{AccessFilter, Page};
+pub use statistics::keep_fresh;
+pub use write::Erased;
 
 /// Steps of the schema.
 pub const MIGRATIONS: &[Migration] =

@@ -1,4 +1,9 @@
 //! Searching current versions: criteria and access filter become one statement.
+use std::{
+    collections::HashSet,
+    sync::{LazyLock, Mutex, PoisonError},
+};
+
 use database::tokio_postgres::types::ToSql;
 use deadpool_postgres::GenericClient;
 use fhir::search::{
@@ -22,21 +27,6 @@ pub enum AccessFilter {
     Nothing,
     /// Versions that carry at least one of these read tags.
     Tags(Vec<String>),
-    /// Resources of which at least one of these holds.
-    AnyOf(Vec<TokenTest>),
-}
-
-/// An index value of a parameter, identifiers of references included.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenTest {
-    /// Parameter key, for example `Task.requester:identifier`.
-    pub parameter: String,
-    /// System, where it matters.
-    pub system: Option<String>,
-    /// Values, any of which is enough.
-    pub values: Vec<String>,
-    /// A further condition on a token of the same resource, such as `Task.status` `draft`.
-    pub and: Option<(String, String)>,
 }
 
 /// One page of a search.
@@ -48,14 +38,25 @@ pub struct Page {
     pub matches: Vec<Stored>,
 }
 
+/// Forms of search statements that are kept prepared; a site's own clients use a few dozen.
+const KEPT_FORMS: usize = 256;
+
+/// Whether a form is one of those that are kept.
+fn keep(sql: &str) -> bool {
+    static FORMS: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+    let mut forms = FORMS.lock().unwrap_or_else(PoisonError::into_inner);
+    forms.contains(sql) || (forms.len() < KEPT_FORMS && forms.insert(sql.to_owned()))
+}
+
 /// A statement in the making.
-struct Statement {
-    sql: String,
+#[derive(Default)]
+pub(super) struct Statement {
+    pub(super) sql: String,
     parameters: Vec<Box<dyn ToSql + Sync + Send>>,
 }
 
 impl Statement {
-    fn bind(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
+    pub(super) fn bind(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
         self.parameters.push(Box::new(value));
         format!("${}", self.parameters.len())
     }
@@ -66,12 +67,16 @@ impl Statement {
 }
 
 impl<C: GenericClient> Session<C> {
-    /// Runs a statement that is not kept prepared: clients decide its form, so there is no bound on
-    /// how many there are, and a plan for the values at hand is worth more than a kept one.
-    async fn once(
+    /// Runs a statement whose form clients decide. The first [`KEPT_FORMS`] forms are kept prepared by
+    /// every connection, which saves planning and a round trip; further ones are not, as there is no
+    /// bound on how many there are.
+    pub(super) async fn once(
         &self,
         statement: &Statement,
     ) -> Result<Vec<database::tokio_postgres::Row>, database::Error> {
+        if keep(&statement.sql) {
+            return self.rows(&statement.sql, &statement.refs()).await;
+        }
         Ok(self.client.query(statement.sql.as_str(), &statement.refs()).await?)
     }
 
@@ -86,7 +91,7 @@ impl<C: GenericClient> Session<C> {
         if *filter == AccessFilter::Nothing {
             return Ok(Page { total: 0, matches: Vec::new() });
         }
-        let mut statement = Statement { sql: String::new(), parameters: Vec::new() };
+        let mut statement = Statement::default();
         let conditions = conditions(&mut statement, query.resource_type, &query.criteria, filter);
         if limit <= 0 {
             statement.sql = format!("SELECT count(*) FROM resource r WHERE {conditions}");
@@ -116,7 +121,7 @@ impl<C: GenericClient> Session<C> {
         criteria: &[Criterion],
         limit: i64,
     ) -> Result<Vec<(Uuid, u64)>, database::Error> {
-        let mut statement = Statement { sql: String::new(), parameters: Vec::new() };
+        let mut statement = Statement::default();
         let conditions = conditions(&mut statement, resource_type, criteria, &AccessFilter::Everything);
         let limit = statement.bind(limit);
         statement.sql =
@@ -157,7 +162,7 @@ impl<C: GenericClient> Session<C> {
             if filter == AccessFilter::Nothing {
                 continue;
             }
-            let mut statement = Statement { sql: String::new(), parameters: Vec::new() };
+            let mut statement = Statement::default();
             let allowed = conditions(&mut statement, target, &[], &filter);
             let (key, ids) = (statement.bind(parameter.key), statement.bind(ids.to_vec()));
             let join = match parameter.kind {
@@ -196,7 +201,7 @@ impl<C: GenericClient> Session<C> {
         if filter == AccessFilter::Nothing {
             return Ok(Vec::new());
         }
-        let mut statement = Statement { sql: String::new(), parameters: Vec::new() };
+        let mut statement = Statement::default();
         let allowed = conditions(&mut statement, include.source, &[], &filter);
         let references: Vec<String> = ids.iter().map(|id| format!("{resource_type}/{id}")).collect();
         let (key, references) = (statement.bind(parameter.key), statement.bind(references));
@@ -227,51 +232,24 @@ fn conditions(
     let ty = statement.bind(resource_type.to_owned());
     let mut parts = vec![format!("r.type = {ty} AND r.current AND r.deleted IS NULL")];
     parts.extend(criteria.iter().map(|criterion| condition(statement, criterion)));
-    match filter {
-        AccessFilter::Everything => {}
-        AccessFilter::Nothing => parts.push("false".to_owned()),
-        AccessFilter::Tags(tags) => {
-            let tags = statement.bind(tags.clone());
-            let own = format!("r.read_tags && {tags}");
-            parts.push(match resource_type {
-                "Binary" => format!(
-                    "({own} OR EXISTS (SELECT FROM resource c WHERE c.id = r.context_id AND c.deleted IS NULL \
-                     AND CASE WHEN r.context_version IS NULL THEN c.current ELSE c.version = r.context_version END \
-                     AND c.read_tags && {tags}))"
-                ),
-                _ => own,
-            });
-        }
-        AccessFilter::AnyOf(tests) => {
-            let tests: Vec<String> = tests.iter().map(|test| token_test(statement, test)).collect();
-            parts.push(if tests.is_empty() {
-                "false".to_owned()
-            } else {
-                format!("({})", tests.join(" OR "))
-            });
-        }
-    }
-    parts.join(" AND ")
+    parts.join(" AND ") + &access(statement, resource_type == "Binary", filter)
 }
 
-fn token_test(statement: &mut Statement, test: &TokenTest) -> String {
-    let values: Vec<String> = test.values.iter().map(|value| kept(value).into_owned()).collect();
-    let (parameter, values) = (statement.bind(test.parameter.clone()), statement.bind(values));
-    let system = match &test.system {
-        Some(system) => format!(" AND s.extra = {}", statement.bind(system.clone())),
-        None => String::new(),
+/// The caller's rights on `resource r`, as a further condition. A Binary may be readable as its security
+/// context is.
+pub(super) fn access(statement: &mut Statement, binary: bool, filter: &AccessFilter) -> String {
+    let tags = match filter {
+        AccessFilter::Everything => return String::new(),
+        AccessFilter::Nothing => return " AND false".to_owned(),
+        AccessFilter::Tags(tags) => statement.bind(tags.clone()),
     };
-    let own = format!(
-        "EXISTS (SELECT FROM search_value s WHERE s.id = r.id AND s.parameter = {parameter} AND s.value = ANY({values}){system})"
-    );
-    match &test.and {
-        None => own,
-        Some((key, value)) => {
-            let (key, value) = (statement.bind(key.clone()), statement.bind(value.clone()));
-            format!(
-                "({own} AND EXISTS (SELECT FROM search_value s WHERE s.id = r.id AND s.parameter = {key} AND s.value = {value}))"
-            )
-        }
+    match binary {
+        true => format!(
+            " AND (r.read_tags && {tags} OR EXISTS (SELECT FROM resource c WHERE c.id = r.context_id AND c.deleted IS NULL \
+             AND CASE WHEN r.context_version IS NULL THEN c.current ELSE c.version = r.context_version END \
+             AND c.read_tags && {tags}))"
+        ),
+        false => format!(" AND r.read_tags && {tags}"),
     }
 }
 
@@ -360,7 +338,7 @@ fn value(statement: &mut Statement, test: &Test, modifier: Modifier) -> String {
 }
 
 /// Same comparisons as in memory: `fhir::search::matches`.
-fn date(
+pub(super) fn date(
     statement: &mut Statement,
     comparison: Comparison,
     own_low: &str,

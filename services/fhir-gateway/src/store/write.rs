@@ -168,6 +168,31 @@ impl<C: GenericClient> Session<C> {
     }
 }
 
+/// What became of a permanent delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Erased {
+    /// All versions are gone.
+    All,
+    /// The resource is not marked as deleted.
+    NotDeleted,
+}
+
+const ERASE: &str = "WITH erased AS (
+    DELETE FROM resource WHERE id = $1 AND type = $2
+      AND EXISTS (SELECT FROM resource r WHERE r.id = $1 AND r.type = $2 AND r.current AND r.deleted IS NOT NULL) RETURNING 1)
+  , pieces AS (DELETE FROM binary_chunk WHERE id = $1 AND EXISTS (SELECT FROM erased) RETURNING 1)
+  SELECT count(*) AS erased FROM erased";
+
+impl<C: GenericClient> Session<C> {
+    /// Removes all versions of a resource that is marked as deleted; its index values and keys went
+    /// when it was marked.
+    pub async fn erase(&self, resource_type: &'static str, id: Uuid) -> Result<Erased, Error> {
+        let rows = self.rows(ERASE, &[&id, &resource_type]).await?;
+        let erased = rows.first().map_or(0, |row| row.get::<_, i64>("erased"));
+        Ok(if erased > 0 { Erased::All } else { Erased::NotDeleted })
+    }
+}
+
 fn number(version: u64) -> Result<i64, Error> {
     i64::try_from(version).map_err(|_| Error::new(Kind::Other, "version is out of range"))
 }

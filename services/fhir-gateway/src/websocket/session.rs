@@ -194,9 +194,13 @@ impl Session {
             return Ok(None);
         }
         let directory = self.sockets.inner.site.directory();
-        let readable =
-            scope::may_read(&self.identity, &version.resource, &version.read_tags, &directory.facts)
-                .is_allowed();
+        let readable = scope::may_read(
+            &self.identity,
+            version.resource.resource_type(),
+            &version.read_tags,
+            &directory.facts,
+        )
+        .is_allowed();
         if !readable {
             return Ok(None);
         }

@@ -43,7 +43,17 @@ pub struct World {
 }
 
 impl World {
+    /// With a local and another organization.
     pub async fn start() -> Self {
+        let mut world = Self::empty().await;
+        world.write(&organization(LOCAL, &world.local.thumbprint, true), None, 1, Vec::new()).await;
+        let remote = organization("remote.test", &world.remote.thumbprint, true);
+        world.remote_id = world.write(&remote, None, 1, Vec::new()).await;
+        world
+    }
+
+    /// Without any resource.
+    pub async fn empty() -> Self {
         let folder = std::env::temp_dir().join(format!("gateway-{}", Uuid::new_v4().simple()));
         std::fs::create_dir_all(&folder).unwrap();
         let tools = Tools::find().unwrap();
@@ -65,12 +75,7 @@ impl World {
         .unwrap();
         pool.prepare(MIGRATIONS).await.unwrap();
         let store = Store::new(pool);
-        let mut world =
-            Self { folder, postgres, nats, authority, server, local, remote, remote_id: Uuid::nil(), store };
-        world.write(&organization(LOCAL, &world.local.thumbprint, true), None, 1, Vec::new()).await;
-        let remote = organization("remote.test", &world.remote.thumbprint, true);
-        world.remote_id = world.write(&remote, None, 1, Vec::new()).await;
-        world
+        Self { folder, postgres, nats, authority, server, local, remote, remote_id: Uuid::nil(), store }
     }
 
     /// Writes a resource version past the gateway, as another replica would.
@@ -87,7 +92,8 @@ impl World {
             last_updated,
             content: fhir::to_json(&resource),
             index: extract(&resource),
-            read_tags: vec!["ALL".to_owned()],
+            read_tags: access::scope::tags(&resource, &fhir_gateway::SnapshotFacts::default())
+                .unwrap_or_else(|_| vec!["ALL".to_owned()]),
             context: None,
             keys_added: Vec::new(),
             keys_removed: Vec::new(),
@@ -111,6 +117,9 @@ impl World {
             ("PRIVATE_KEY", path(&self.server.key)),
             ("CLIENT_CA", path(&self.authority.certificate)),
             ("CLIENT_CRL", path(&self.authority.revocation_list)),
+            ("CLIENT_CERTIFICATE", path(&self.local.certificate)),
+            ("CLIENT_KEY", path(&self.local.key)),
+            ("SERVER_CA", path(&self.authority.certificate)),
             ("TICKET_KEY_FILE", path(&self.folder.join("ticket.key"))),
             ("RELOAD_INTERVAL", "100ms".to_owned()),
             ("NATS_URLS", self.nats.url()),

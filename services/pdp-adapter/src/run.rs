@@ -1,0 +1,85 @@
+//! Starts and ends the adapter.
+use std::{future::Future, sync::Arc};
+
+use adapter::{
+    audit::{Audit, Parties},
+    tls::SetupError,
+};
+use futures_util::StreamExt;
+use messaging::{
+    connect::{Nats, RequestError},
+    engine::Reply,
+    hospital::Revoked,
+    subject::{self, PDP_GROUP},
+};
+
+use crate::{Backend, Cache, Config, Service, config::MAX_CACHE_LIFE};
+
+/// Why the adapter cannot run. Outages never end it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Files, addresses or names cannot be used.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// Decisions would be used for too long.
+    #[error("DSF_PDP_CACHE_LIFE must be at most {} s: a withdrawal must take effect", MAX_CACHE_LIFE.get().as_secs())]
+    CacheLife,
+    /// Questions cannot be subscribed to.
+    #[error(transparent)]
+    Serve(#[from] RequestError),
+    /// Notices of revocations cannot be subscribed to.
+    #[error("revocations cannot be subscribed to: {0}")]
+    Revocations(String),
+    /// The ready file cannot be written.
+    #[error("ready file cannot be written: {0}")]
+    ReadyFile(#[source] std::io::Error),
+}
+
+/// Runs until `shutdown` is ready.
+///
+/// # Errors
+/// See [`Error`]; all at start.
+pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
+    if config.cache_life.get() > MAX_CACHE_LIFE.get() {
+        return Err(Error::CacheLife);
+    }
+    let backend = Backend::new(&config)?;
+    let parties = Parties {
+        site: config.site.clone(),
+        service: "pdp-adapter",
+        server: "pdp",
+        address: config.address.clone(),
+    };
+    let audit = Audit::new(parties, config.audit_file.as_deref())?;
+    let service = Arc::new(Service::new(backend, Cache::new(config.cache_life.get()), audit));
+    let mut shutdown = std::pin::pin!(shutdown);
+    let servers = config.nats();
+    let nats = tokio::select! {
+        nats = Nats::connect(&servers, "pdp-adapter") => nats,
+        _ = &mut shutdown => return Ok(()),
+    };
+    // Before the first question: no decision may be kept that a revocation cannot reach.
+    let revocations = nats.client().subscribe(subject::PDP_REVOKED).await;
+    let mut revocations = revocations.map_err(|error| Error::Revocations(error.to_string()))?;
+    let (asked, told) = (Arc::clone(&service), service);
+    let served = nats
+        .serve(subject::PDP_DECIDE, PDP_GROUP, config.requests.max(1), Reply::Invalid, move |request| {
+            Arc::clone(&asked).decide(request)
+        })
+        .await?;
+    let revoked = tokio::spawn(async move {
+        while let Some(message) = revocations.next().await {
+            // What cannot be read drops everything.
+            let notice: Revoked = serde_json::from_slice(&message.payload).unwrap_or_default();
+            told.cache.revoke(&notice.records);
+        }
+    });
+    if let Some(path) = &config.ready_file {
+        std::fs::write(path, "ready\n").map_err(Error::ReadyFile)?;
+    }
+    tracing::info!("ready");
+    shutdown.await;
+    served.abort();
+    revoked.abort();
+    Ok(())
+}
