@@ -201,14 +201,18 @@ impl Validator {
         }
     }
 
-    /// Whether a definition of this url and version is held with the same content.
+    /// Whether a StructureDefinition is held that says the same, whatever its id and metadata: putting
+    /// this one would change nothing.
     pub fn holds(&self, definition: &Resource) -> bool {
+        let says = |element: &Element| !matches!(element.name(), "id" | "meta" | "text");
         let version = definition.text("version").unwrap_or_default();
         definition.resource_type() == "StructureDefinition"
-            && definition
-                .text("url")
-                .and_then(|url| self.profiles.get(url)?.get(Some(version)))
-                .is_some_and(|entry| *entry.definition == *definition)
+            && definition.text("url").and_then(|url| self.profiles.get(url)?.get(Some(version))).is_some_and(
+                |entry| {
+                    let held = entry.definition.children().iter().filter(|child| says(child));
+                    held.eq(definition.children().iter().filter(|child| says(child)))
+                },
+            )
     }
 
     /// Definitions that cannot be used, with the reason: resources that claim them are refused.

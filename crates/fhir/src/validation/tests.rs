@@ -111,6 +111,10 @@ fn definitions_are_followed_and_replaced() {
         version: "1.0".to_owned(),
     }]);
     assert_eq!(errors(&gone, &patient(&claimed)), unknown);
+    // The same content under another id is nothing new.
+    let Change::Put(mut same) = profile("root", r#"{"path":"Patient.active","min":1}"#) else { return };
+    same.set_id("x");
+    assert!(both.holds(&same) && !looser.holds(&same) && !alone.holds(&same));
     // Profiles that go round in circles end.
     let circle = Validator::new().with([derived("derived", "other"), derived("other", "derived")]);
     assert_eq!(errors(&circle, &patient(&claimed)).len(), 1);
