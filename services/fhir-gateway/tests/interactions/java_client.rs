@@ -293,7 +293,6 @@ async fn a_java_engine_starts_and_exchanges_tasks() {
     // A client that stops closes with 1000.
     let sent: Value = serde_json::from_str(&frame().await).unwrap();
     assert_eq!(sent["identifier"][0]["value"], "7");
-    drop(frame);
     socket.close(None).await.unwrap();
     let ended = timeout(Duration::from_secs(20), async {
         while socket.next().await.is_some_and(|end| end.is_ok()) {}

@@ -154,7 +154,8 @@ async fn update_follows_the_order_of_checks() {
     let put = async |target: &str, headers: &[(&str, &str)], body: &Value| {
         site.ask(Local, &format!("PUT Group{target}"), headers, body).await
     };
-    let table: [(&str, String, &[(&str, &str)], Value, u16); 8] = [
+    type Row<'a> = (&'a str, String, &'a [(&'a str, &'a str)], Value, u16);
+    let table: [Row<'_>; 8] = [
         ("unknown id", format!("/{other}"), &[], with_id(&other), 405),
         ("no UUID", "/7".into(), &[], with_id("7"), 405),
         ("no id in the body", format!("/{id}"), &[], group("1", &["ALL"]), 400),
