@@ -156,7 +156,7 @@ impl Unit<'_> {
     /// No caller caught it: the thrower waits for an operator.
     pub(crate) fn not_caught(&mut self, instance: Uuid, thrown: &ThrownUp) {
         let Some(found) = self.instances.get_mut(&instance).filter(|found| found.is_open()) else { return };
-        if !thrown.token.is_some_and(|token| found.state.visible_variables(token).is_some()) {
+        if thrown.token.is_none_or(|token| found.state.visible_variables(token).is_none()) {
             return;
         }
         found.status = "incident";

@@ -89,10 +89,10 @@ impl Unit<'_> {
         match self.step(instance, command) {
             Ok(()) => {
                 self.take(id, instance);
-                if let Some(instance) = self.instances.get_mut(&instance) {
-                    if instance.fresh_until.take().is_some() {
-                        self.after.freed.insert(instance.requester.clone());
-                    }
+                if let Some(instance) = self.instances.get_mut(&instance)
+                    && instance.fresh_until.take().is_some()
+                {
+                    self.after.freed.insert(instance.requester.clone());
                 }
             }
             Err(error) => {

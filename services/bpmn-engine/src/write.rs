@@ -42,10 +42,10 @@ impl Unit<'_> {
         self.settle_tasks(&mut pipeline);
         self.write_incidents(&mut pipeline);
         let counts = pipeline.run(db).await?;
-        if let Some((index, expected)) = update {
-            if counts.get(index) != Some(&expected) {
-                return Err(Error::Conflict);
-            }
+        if let Some((index, expected)) = update
+            && counts.get(index) != Some(&expected)
+        {
+            return Err(Error::Conflict);
         }
         self.finish_write_backs(db).await
     }
