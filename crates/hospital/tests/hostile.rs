@@ -1,4 +1,5 @@
 //! Hostile and broken bytes: each has its named reason, nothing permits, nothing panics.
+#![allow(clippy::expect_used, reason = "a failed expectation ends the test")]
 use hospital::{
     consent::{Consent, Zone, permits},
     decision::{Check, Decision},

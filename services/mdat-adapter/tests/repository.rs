@@ -2,6 +2,7 @@
 //!
 //! The stand-in is ours: it keeps strictly to the requests of ITS-REST 1.0.3 as the contract states
 //! them, but it is no openEHR server.
+#![allow(clippy::expect_used, reason = "a failed expectation ends the test")]
 use std::{
     sync::Arc,
     sync::atomic::{AtomicUsize, Ordering},

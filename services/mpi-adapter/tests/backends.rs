@@ -1,4 +1,5 @@
 //! The back ends against a peer that answers, and one that misbehaves in every named way.
+#![allow(clippy::expect_used, reason = "a failed expectation ends the test")]
 use std::{path::PathBuf, time::Duration};
 
 use adapter::{TransportKind, Trouble};

@@ -1,4 +1,5 @@
 //! Independent peers from package registries: `make test-peers`. Left out elsewhere, with one line.
+#![allow(clippy::expect_used, reason = "a failed expectation ends the test")]
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use mpi_adapter::{Backend, Config, Lookup, PREFIX};

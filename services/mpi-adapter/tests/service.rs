@@ -1,4 +1,5 @@
 //! The adapter over NATS with a table in PostgreSQL: sealed answers, two replicas, rights.
+#![allow(clippy::expect_used, reason = "a failed expectation ends the test")]
 use std::{sync::Arc, time::Duration};
 
 use messaging::{

@@ -1,5 +1,6 @@
 //! The back ends against a peer that answers, and one that misbehaves: nothing is kept that was not
 //! permitted.
+#![allow(clippy::expect_used, reason = "a failed expectation ends the test")]
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use adapter::audit::{Audit, Parties};
