@@ -172,9 +172,11 @@ impl Replica {
         let task = tokio::spawn(fhir_gateway::run(config, async {
             let _ = stopped.await;
         }));
-        let replica = Self { address, stop: Some(stop), task };
-        until("the gateway is ready", || {
-            assert!(!replica.task.is_finished(), "the gateway ended at its start");
+        let mut replica = Self { address, stop: Some(stop), task };
+        until_async("the gateway is ready", async || {
+            if replica.task.is_finished() {
+                panic!("the gateway ended at its start: {:?}", (&mut replica.task).await);
+            }
             ready.exists().then_some(())
         })
         .await;
@@ -189,11 +191,6 @@ impl Replica {
             .unwrap()
             .unwrap();
     }
-}
-
-/// Polls until there is a value.
-pub async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    until_async(what, async || look()).await
 }
 
 /// Polls until there is a value.

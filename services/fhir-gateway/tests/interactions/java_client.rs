@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 use uuid::Uuid;
 
 use crate::{
-    site::{JSON, Local, ORGANIZATION, REMOTE, Remote, Site, Who, code_system, process},
+    site::{JSON, Local, ORGANIZATION, REMOTE, Remote, Site, Who, business_key, code_system, process},
     world::{LOCAL, PATIENCE},
 };
 
@@ -222,10 +222,7 @@ async fn a_java_engine_starts_and_exchanges_tasks() {
 
     let mut taken = task.clone();
     taken["status"] = json!("in-progress");
-    taken["input"].as_array_mut().unwrap().push(json!({
-        "type": {"coding": [{"system": "http://dsf.dev/fhir/CodeSystem/bpmn-message", "code": "business-key"}]},
-        "valueString": Uuid::new_v4().to_string(),
-    }));
+    taken["input"].as_array_mut().unwrap().push(business_key());
     let put = |version: u32| ("If-Match", format!("W/\"{version}\""));
     let update = async |body: &Value, version: u32, prefer: &str| {
         let (name, value) = put(version);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    site::{ENDPOINT, JSON, Local, ORGANIZATION, Site, group, meta, process},
+    site::{ENDPOINT, JSON, Local, ORGANIZATION, Site, business_key, group, meta, process},
     world::{LOCAL, Replica},
 };
 
@@ -138,6 +138,7 @@ async fn other_sites_are_asked() {
         "identifier": [{"system": ENDPOINT, "value": "partner.test"}],
         "connectionType": {"system": "http://terminology.hl7.org/CodeSystem/endpoint-connection-type", "code": "hl7-fhir-rest"},
         "payloadType": [{"coding": [{"system": "http://hl7.org/fhir/resource-types", "code": "Task"}]}],
+        "payloadMimeType": ["application/fhir+xml", JSON],
         "managingOrganization": {"reference": format!("Organization/{local}")},
     });
     site.create(Local, &endpoint).await;
@@ -201,6 +202,9 @@ async fn other_sites_are_asked() {
     let step = async |task: &Value, status: &str| {
         let mut next = task.clone();
         next["status"] = json!(status);
+        if task["status"] == "requested" && status == "in-progress" {
+            next["input"].as_array_mut().unwrap().push(business_key());
+        }
         let id = next["id"].as_str().unwrap().to_owned();
         let answer = site.ask(Local, &format!("PUT Task/{id}"), &[], &next).await;
         (answer.status.as_u16(), next)

@@ -13,12 +13,14 @@ use crate::{
 pub const JSON: &str = "application/fhir+json";
 pub const REMOTE: &str = "remote.test";
 pub const PARENT: &str = "parent.test";
+pub const PARENT_PROFILE: &str = "http://dsf.dev/fhir/StructureDefinition/organization-parent";
 pub const ORGANIZATION: &str = "http://dsf.dev/sid/organization-identifier";
 pub const ENDPOINT: &str = "http://dsf.dev/sid/endpoint-identifier";
 pub const PRACTITIONER: &str = "http://dsf.dev/sid/practitioner-identifier";
 pub const ROLE: &str = "http://dsf.dev/fhir/CodeSystem/organization-role";
 pub const PERSON_ROLE: &str = "http://dsf.dev/fhir/CodeSystem/practitioner-role";
 pub const TAG: &str = "http://dsf.dev/fhir/CodeSystem/read-access-tag";
+const TASK_PROFILE: &str = "http://dsf.dev/fhir/StructureDefinition/test-task";
 const EXTENSION: &str = "http://dsf.dev/fhir/StructureDefinition/extension";
 
 /// Who asks.
@@ -203,7 +205,7 @@ pub fn code_system(url: &str, tags: &[&str]) -> Value {
 pub fn process(name: &str, requesters: &[&str], recipient: &str) -> Value {
     let mut parts = vec![
         json!({"url": "message-name", "valueString": "test-message"}),
-        json!({"url": "task-profile", "valueCanonical": "http://dsf.dev/fhir/StructureDefinition/test-task|1.0"}),
+        json!({"url": "task-profile", "valueCanonical": format!("{TASK_PROFILE}|1.0")}),
     ];
     parts.extend(requesters.iter().map(|text| json!({"url": "requester", "valueCoding": coding(text)})));
     parts.push(json!({"url": "recipient", "valueCoding": coding(recipient)}));
@@ -265,7 +267,7 @@ pub fn task_of(who: Who, person: &str, process: &str, status: &str) -> Value {
     };
     let mut task = json!({
         "resourceType": "Task",
-        "meta": {"profile": ["http://dsf.dev/fhir/StructureDefinition/test-task|1.0"]},
+        "meta": {"profile": [format!("{TASK_PROFILE}|1.0")]},
         "instantiatesCanonical": format!("http://dsf.dev/bpe/Process/{process}|1.0"),
         "status": status, "intent": "order", "authoredOn": "2026-11-23T04:50:27+00:00",
         "requester": requester,
@@ -297,6 +299,39 @@ fn roles(practitioner: &Identity, admin: &Identity, minimal: &Identity) -> Value
     ]})
 }
 
+/// Profile of [`task_of`]: its message, and a reference to data if there is any.
+fn task_profile() -> Value {
+    let element = |id: &str, members: Value| {
+        let path: Vec<&str> = id.split('.').map(|step| step.split(':').next().unwrap()).collect();
+        let mut element = json!({"id": id, "path": path.join(".")});
+        element.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        element
+    };
+    json!({
+        "resourceType": "StructureDefinition", "meta": meta(&["ALL"]), "url": TASK_PROFILE, "version": "1.0",
+        "name": "TestTask", "status": "active", "date": "2026-11-23", "fhirVersion": "4.0.1", "kind": "resource",
+        "abstract": false, "type": "Task", "baseDefinition": "http://dsf.dev/fhir/StructureDefinition/task",
+        "derivation": "constraint",
+        "differential": {"element": [
+            element("Task.input:message-name", json!({"sliceName": "message-name"})),
+            element("Task.input:message-name.value[x]", json!({"fixedString": "test-message"})),
+            element("Task.input:data", json!({"sliceName": "data", "min": 0, "max": "1"})),
+            element("Task.input:data.type.coding", json!({"min": 1, "max": "1"})),
+            element("Task.input:data.type.coding.system", json!({"min": 1, "fixedUri": "http://test"})),
+            element("Task.input:data.type.coding.code", json!({"min": 1, "fixedCode": "data"})),
+            element("Task.input:data.value[x]", json!({"type": [{"code": "Reference"}]})),
+        ]},
+    })
+}
+
+/// The input that a Task has from when it is taken up.
+pub fn business_key() -> Value {
+    json!({
+        "type": {"coding": [{"system": "http://dsf.dev/fhir/CodeSystem/bpmn-message", "code": "business-key"}]},
+        "valueString": uuid::Uuid::new_v4().to_string(),
+    })
+}
+
 /// Allow list of the site as its start bundle.
 fn allow_list(local: &Identity, remote: &Identity) -> Value {
     let urn = |number: u32| format!("urn:uuid:00000000-0000-4000-8000-{number:012}");
@@ -306,10 +341,14 @@ fn allow_list(local: &Identity, remote: &Identity) -> Value {
             "resourceType": "Organization", "meta": meta(&["ALL"]), "active": true, "name": format!("Name of {value}"),
             "identifier": [{"system": ORGANIZATION, "value": value}],
         });
-        if let Some(thumbprint) = thumbprint {
-            resource["extension"] = json!([{
-                "url": format!("{EXTENSION}-certificate-thumbprint"), "valueString": thumbprint,
-            }]);
+        match thumbprint {
+            // A parent has neither certificate nor endpoint.
+            None => resource["meta"]["profile"] = json!([PARENT_PROFILE]),
+            Some(thumbprint) => {
+                resource["extension"] = json!([{
+                    "url": format!("{EXTENSION}-certificate-thumbprint"), "valueString": thumbprint,
+                }])
+            }
         }
         if let Some(endpoint) = endpoint {
             resource["endpoint"] = json!([{"reference": urn(endpoint)}]);
@@ -350,5 +389,6 @@ fn allow_list(local: &Identity, remote: &Identity) -> Value {
         endpoint(5, "fhir.remote.test", "https://localhost:80010/fhir", 3),
         affiliation(6, LOCAL, 2, 4, &["DIC", "COS"]),
         affiliation(7, REMOTE, 3, 5, &["TTP", "DTS"]),
+        entry(8, format!("StructureDefinition?url={TASK_PROFILE}&version=1.0"), task_profile()),
     ]})
 }

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::site::{ENDPOINT, JSON, Local, Minimal, ORGANIZATION, Remote, Site, code_system, group, meta};
+use crate::site::{
+    ENDPOINT, JSON, Local, Minimal, ORGANIZATION, PARENT_PROFILE, Remote, Site, code_system, group, meta,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn create_follows_the_order_of_checks() {
@@ -254,6 +256,8 @@ async fn duplicates_are_refused() {
     ] {
         structure[name] = value;
     }
+    let endpoints = site.get(Local, "Endpoint?identifier=fhir.local.test").await.json();
+    let own_endpoint = endpoints["entry"][0]["resource"]["id"].as_str().unwrap();
     let organization = |identifier: &str, thumbprint: Option<String>| {
         let mut value = json!({
             "resourceType": "Organization", "meta": meta(&["ALL"]), "active": true,
@@ -263,6 +267,9 @@ async fn duplicates_are_refused() {
             value["extension"] = json!([{
                 "url": "http://dsf.dev/fhir/StructureDefinition/extension-certificate-thumbprint", "valueString": thumbprint,
             }]);
+            value["endpoint"] = json!([{"reference": format!("Endpoint/{own_endpoint}")}]);
+        } else {
+            value["meta"]["profile"] = json!([PARENT_PROFILE]);
         }
         value
     };
@@ -280,6 +287,7 @@ async fn duplicates_are_refused() {
         "identifier": [{"system": ENDPOINT, "value": "new.test"}],
         "connectionType": {"system": "http://terminology.hl7.org/CodeSystem/endpoint-connection-type", "code": "hl7-fhir-rest"},
         "payloadType": [{"coding": [{"system": "http://hl7.org/fhir/resource-types", "code": "Task"}]}],
+        "payloadMimeType": ["application/fhir+xml", JSON],
         "managingOrganization": {"reference": format!("Organization/{local}")},
     });
     let naming = json!({
