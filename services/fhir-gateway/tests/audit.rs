@@ -76,7 +76,8 @@ async fn decisions_are_recorded_and_cannot_be_changed_unseen() {
     gateway.stop().await;
 
     let rows = table::page(world.store.pool(), 0, 100_000).await.unwrap();
-    let seen: Vec<(String, Option<String>, String, Option<String>, bool)> = rows
+    type Seen = (String, Option<String>, String, Option<String>, bool);
+    let seen: Vec<Seen> = rows
         .iter()
         .map(|row| Event::parse(&row.event).unwrap())
         .filter(|event| event.who.kind != "loader")

@@ -1,6 +1,7 @@
 //! The framework's default profiles: put in front when a resource claims none of its type.
 
 use crate::element::Element;
+use crate::generation::{HIGHMED, MODERN};
 use crate::resource::Resource;
 
 /// Prefix of the framework's profiles.
@@ -36,7 +37,7 @@ const TYPES: [&str; 25] = [
 ];
 
 /// Puts the default profile of the type in front of `meta.profile`, unless a supported one is there by
-/// its plain url (validation contract 1). Tells whether something was added.
+/// its plain url (validation contract 1) or the resource speaks HiGHmed's names. Tells whether something was added.
 pub fn add_default_profile(resource: &mut Resource) -> bool {
     let code = resource.resource_type();
     if !TYPES.contains(&code) {
@@ -48,7 +49,7 @@ pub fn add_default_profile(resource: &mut Resource) -> bool {
         .profiles()
         .iter()
         .any(|profile| *profile == canonical || code == "Organization" && *profile == parent);
-    if present {
+    if present || only_tagged_by_highmed(resource) {
         return false;
     }
     if resource.child("meta").is_none() {
@@ -63,6 +64,16 @@ pub fn add_default_profile(resource: &mut Resource) -> bool {
         meta.children_mut().insert(at, Element::primitive("profile", &canonical));
     }
     true
+}
+
+/// The resource speaks the first generation's names, which has no default profiles: the framework's own
+/// would ask it for tags and extensions of the other generation.
+fn only_tagged_by_highmed(resource: &Resource) -> bool {
+    let tags = resource.child("meta").into_iter().flat_map(|meta| meta.children());
+    let tagged = |system: &str| {
+        tags.clone().any(|child| child.name() == "tag" && child.text("system") == Some(system))
+    };
+    tagged(HIGHMED.read_access_tag) && !tagged(MODERN.read_access_tag)
 }
 
 /// `OrganizationAffiliation` to `organization-affiliation`.
