@@ -17,6 +17,10 @@ test: ## what CI runs
 	@scripts/setup test
 	@scripts/check
 
+test-large: ## a Binary of 4 GiB there and back (minutes, 10 GB of disk)
+	@scripts/setup test
+	@DSF_TEST_LARGE=1 cargo test $(CARGO_FLAGS) -p fhir-gateway --test gateway 4_gib -- --nocapture
+
 bench: ## the figures of docs/performance.md, in one run
 	@scripts/setup demo
 	@cargo build $(CARGO_FLAGS) --quiet --release --workspace
@@ -31,4 +35,4 @@ fmt: ## formats the code
 clean: ## removes what was built
 	@cargo clean
 
-.PHONY: help demo test bench check-compose fmt clean
+.PHONY: help demo test test-large bench check-compose fmt clean

@@ -7,6 +7,7 @@
 
 pub mod changes;
 pub mod config;
+pub mod data;
 pub mod exchange;
 pub mod http;
 pub mod identity;

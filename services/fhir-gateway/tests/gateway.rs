@@ -1,5 +1,7 @@
 //! The gateway as clients see it, against real PostgreSQL and NATS servers: TLS, identity, negotiation,
 //! limits, WebSockets, replicas, outages.
+#[path = "gateway/binary.rs"]
+mod binary;
 #[path = "gateway/client.rs"]
 mod client;
 #[path = "gateway/world.rs"]

@@ -15,17 +15,19 @@ use std::{
 
 use access::Identity;
 use bytes::Buf;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tracing::Instrument;
 use warp::{Filter, Rejection, filters::BoxedFilter, reject::Reject, reply::Response};
 
 pub use admission::Admission;
 pub use metrics::Metrics;
+pub(crate) use negotiate::parse_date;
 pub use negotiate::query as decode_query;
 use target::Target;
 
 use crate::{
+    data::MAX_INLINE,
     exchange::{Answer, BodyFormat, Interaction, Request},
     identity::{self, Refusal},
     interactions,
@@ -207,16 +209,33 @@ impl Gateway {
             Ok(format) => format,
             Err(status) => return respond::empty(status),
         };
-        let body = match body_format {
+        let mut body = std::pin::pin!(body);
+        let streamed = matches!(
+            (&interaction, &body_format),
+            (Interaction::Create { ty: "Binary" }, BodyFormat::Raw(_))
+        );
+        let mut more = false;
+        let whole = match body_format {
             BodyFormat::None => bytes::Bytes::new(),
-            _ => match body::read(body, &headers, self.site.limits.max_body, self.body_timeout).await {
-                Ok(body) => body,
-                Err(status) => return respond::empty(status),
-            },
-        };
-        let Some(running) = self.admission.run(present).await else {
-            self.metrics.refused("busy");
-            return respond::busy();
+            BodyFormat::Raw(_) if streamed => {
+                if body::announced(&headers) > self.site.limits.max_binary {
+                    return respond::empty(StatusCode::PAYLOAD_TOO_LARGE);
+                }
+                match body::beginning(&mut body, MAX_INLINE, self.body_timeout).await {
+                    Ok((beginning, all)) => {
+                        more = !all;
+                        beginning
+                    }
+                    Err(status) => return respond::empty(status),
+                }
+            }
+            _ => {
+                match body::read(body.as_mut(), &headers, self.site.limits.max_body, self.body_timeout).await
+                {
+                    Ok(body) => body,
+                    Err(status) => return respond::empty(status),
+                }
+            }
         };
         let request = Request {
             interaction,
@@ -226,7 +245,7 @@ impl Gateway {
             query_text,
             prefer: negotiate::prefer(&headers),
             conditions: negotiate::conditions(&headers),
-            body,
+            body: whole,
             body_format,
             output: output.clone(),
             security_context: headers
@@ -237,6 +256,19 @@ impl Gateway {
             trace_parent: telemetry::context::current(),
         };
         let site = Arc::clone(&self.site);
+        if more {
+            // Its place is that of a transfer; it keeps the one of a request that is present.
+            let first = request.body.clone();
+            let request = Request { body: bytes::Bytes::new(), ..request };
+            let rest = body.map(|part| part.map(body::plain));
+            let answer = interactions::receive(&site, request, first, rest).await;
+            drop(present);
+            return respond::write(answer, &output, head);
+        }
+        let Some(running) = self.admission.run(present).await else {
+            self.metrics.refused("busy");
+            return respond::busy();
+        };
         // A task of its own: what has begun ends, also when the client goes away in the middle.
         let work = async move {
             let answer = interactions::handle(&site, request).await;

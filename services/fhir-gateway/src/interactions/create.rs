@@ -32,6 +32,14 @@ pub(super) async fn direct(site: &Site, request: &Request, ty: &'static str) -> 
     Ok(written.answer(site, request.prefer.returns))
 }
 
+/// What the checks of a create have found.
+pub(super) enum Prepared {
+    /// `If-None-Exist` matches this one.
+    Existed(Written),
+    /// It may be written, with these read tags.
+    New(Vec<String>),
+}
+
 impl<C: GenericClient> Unit<'_, C> {
     /// Creates a resource in the order of a direct request.
     pub(super) async fn create(
@@ -40,14 +48,27 @@ impl<C: GenericClient> Unit<'_, C> {
         mut resource: Resource,
         if_none_exist: Option<&str>,
     ) -> Result<Written, Failure> {
-        let tags = self.authorize_create(&resource).await?;
-        self.validate(&resource)?;
-        if let Some(existing) = self.existing(ty, if_none_exist).await? {
-            return Ok(existing);
+        match self.prepare_create(ty, &mut resource, if_none_exist).await? {
+            Prepared::Existed(existing) => Ok(existing),
+            Prepared::New(tags) => self.write(ty, resource, Target::New(Uuid::new_v4()), tags).await,
         }
-        self.resolve_logical(&mut resource).await?;
-        self.check_literal(&resource).await?;
-        self.write(ty, resource, Target::New(Uuid::new_v4()), tags).await
+    }
+
+    /// Everything about a create but the writing: checks, and resolves references.
+    pub(super) async fn prepare_create(
+        &self,
+        ty: &'static str,
+        resource: &mut Resource,
+        if_none_exist: Option<&str>,
+    ) -> Result<Prepared, Failure> {
+        let tags = self.authorize_create(resource).await?;
+        self.validate(resource)?;
+        if let Some(existing) = self.existing(ty, if_none_exist).await? {
+            return Ok(Prepared::Existed(existing));
+        }
+        self.resolve_logical(resource).await?;
+        self.check_literal(resource).await?;
+        Ok(Prepared::New(tags))
     }
 
     /// The one resource an `If-None-Exist` condition matches.

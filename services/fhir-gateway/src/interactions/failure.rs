@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     Duplicate,
     /// The request contradicts itself or cannot be understood.
     BadRequest(String),
+    /// The body did not come in time.
+    BodyTimeout,
     /// The content type is none the interaction takes.
     UnsupportedMediaType,
     /// No such resource, told without a word.
@@ -68,6 +70,7 @@ impl Failure {
                 StatusCode::FORBIDDEN
             }
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotFound | Self::NotFoundOutcome(_) => StatusCode::NOT_FOUND,
             Self::Gone { .. } => StatusCode::GONE,
@@ -109,7 +112,7 @@ impl Failure {
             }
             Self::Database(_) => ("exception", "Error while accessing DB".to_owned()),
             Self::Internal(what) => ("exception", (*what).to_owned()),
-            Self::UnsupportedMediaType | Self::NotFound => return None,
+            Self::BodyTimeout | Self::UnsupportedMediaType | Self::NotFound => return None,
         };
         Some(fhir::outcome::one(Severity::Error, code, &text))
     }

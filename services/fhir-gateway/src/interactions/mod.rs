@@ -2,6 +2,7 @@
 //!
 //! One file per interaction. [`failure`] maps everything that can go wrong to a status and an outcome,
 //! in one place. [`unit`] holds the steps that direct requests and bundle entries share.
+mod binary;
 mod bundle;
 mod bundle_entry;
 mod create;
@@ -23,6 +24,7 @@ use crate::{
     site::Site,
 };
 
+pub(crate) use binary::receive;
 pub(crate) use bundle::execute_transaction;
 pub(crate) use failure::Failure;
 
@@ -59,6 +61,7 @@ fn body(site: &Site, request: &Request, expected: &str) -> Result<fhir::Resource
     let format = match &request.body_format {
         BodyFormat::Fhir(format) => *format,
         BodyFormat::None => return Err(Failure::Unparsable),
+        BodyFormat::Raw(_) if expected == "Binary" => return binary::from_raw(request),
         BodyFormat::Raw(_) => return Err(Failure::UnsupportedMediaType),
     };
     let limits = fhir::Limits { max_bytes: site.limits.max_body, ..fhir::Limits::default() };

@@ -13,6 +13,7 @@ use messaging::{
 use uuid::Uuid;
 
 use super::{
+    binary,
     failure::Failure,
     references,
     written::{How, Written},
@@ -20,7 +21,7 @@ use super::{
 use crate::{
     identity::directory::Directory,
     site::Site,
-    store::{AccessFilter, NewEvent, NewVersion, Session, Stored, TokenTest},
+    store::{AccessFilter, DataRef, NewEvent, NewVersion, Session, Stored, TokenTest},
 };
 
 /// One request or bundle entry at work: who asks, what is known, and a session of the store.
@@ -188,6 +189,42 @@ impl<C: GenericClient> Unit<'_, C> {
         target: Target<'_>,
         read_tags: Vec<String>,
     ) -> Result<Written, Failure> {
+        if resource_type != "Binary" {
+            return self.write_version(resource_type, resource, target, read_tags, None).await;
+        }
+        let sent = resource.child("data").cloned();
+        let data = binary::set_aside(self.session, &mut resource).await?;
+        let written = self.write_version(resource_type, resource, target, read_tags, data).await;
+        let Some(data) = data else { return written };
+        match written {
+            Ok(mut written) => {
+                self.session.keep_upload(data.id).await?;
+                // The client gets back what it sent.
+                let mut whole = fhir::parse(&written.content, Format::Json)
+                    .map_err(|_| Failure::Internal("a stored resource cannot be read"))?;
+                if let Some(sent) = sent {
+                    whole.push(sent);
+                }
+                written.content = fhir::to_json(&whole).into();
+                Ok(written)
+            }
+            Err(failure) => {
+                // Within a transaction everything is rolled back; else the sweep would come later.
+                let _ = self.session.discard_upload(data.id).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// As [`Unit::write`], with data that were written before.
+    pub(super) async fn write_version(
+        &self,
+        resource_type: &'static str,
+        mut resource: Resource,
+        target: Target<'_>,
+        read_tags: Vec<String>,
+        data: Option<DataRef>,
+    ) -> Result<Written, Failure> {
         let now = datetime::now_millis();
         let (id, version, last_updated, old_keys) = match &target {
             Target::New(id) => (*id, 1, now, Vec::new()),
@@ -231,6 +268,7 @@ impl<C: GenericClient> Unit<'_, C> {
             index,
             read_tags,
             context,
+            data,
             keys_removed: old_keys.iter().filter(|key| !keys.contains(key)).cloned().collect(),
             keys_added: keys.into_iter().filter(|key| !old_keys.contains(key)).collect(),
             events: self.outbox_events(&written, lane)?,

@@ -2,6 +2,7 @@
 //!
 //! Invariants: knows no HTTP and decides nothing about rights; a version, its index values, its keys
 //! and its events are written by one statement, so that none is ever without the others.
+mod data;
 mod outbox;
 mod read;
 mod search;
@@ -12,12 +13,15 @@ use deadpool_postgres::GenericClient;
 use fhir::search::IndexValue;
 use uuid::Uuid;
 
+pub use data::{CHUNK, DataRef};
 pub use outbox::{OutboxRow, relay_batch};
 pub use search::{AccessFilter, Page, TokenTest};
 
 /// Steps of the schema.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "resources", sql: include_str!("../../migrations/1-resources.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "resources", sql: include_str!("../../migrations/1-resources.sql") },
+    Migration { version: 2, name: "binary data", sql: include_str!("../../migrations/2-binary-data.sql") },
+];
 
 /// Channel on which writers of [`WATCHED`] types notify; the payload is the type.
 pub const CHANGED: &str = "dsf_changed";
@@ -52,6 +56,8 @@ pub struct Stored {
     pub content: Vec<u8>,
     /// Read tags of this version; those of the security context for a Binary that has one.
     pub read_tags: Vec<String>,
+    /// Data of a Binary that are not in its content.
+    pub data: Option<DataRef>,
 }
 
 /// A version to write.
@@ -73,6 +79,8 @@ pub struct NewVersion {
     pub read_tags: Vec<String>,
     /// Id and, where given, version of a Binary's security context.
     pub context: Option<(Uuid, Option<u64>)>,
+    /// Data of a Binary that were written before and are not in its content.
+    pub data: Option<DataRef>,
     /// Keys that must be free and are taken.
     pub keys_added: Vec<String>,
     /// Keys that become free.
