@@ -1,6 +1,8 @@
 //! What the end-to-end tests share: stands in temporary folders, Tasks, and waiting for conditions.
 #![forbid(unsafe_code)]
 
+pub mod browser;
+
 use std::{
     path::PathBuf,
     time::{Duration, Instant},

@@ -14,6 +14,7 @@ pub mod identity;
 pub mod initial;
 pub mod interactions;
 pub mod listener;
+mod pages;
 pub mod relay;
 mod run;
 pub mod site;

@@ -4,6 +4,8 @@
 mod binary;
 #[path = "gateway/client.rs"]
 mod client;
+#[path = "gateway/pages.rs"]
+mod pages;
 #[path = "gateway/world.rs"]
 mod world;
 

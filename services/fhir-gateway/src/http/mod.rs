@@ -4,6 +4,7 @@ mod admission;
 mod body;
 mod metrics;
 mod negotiate;
+mod people;
 mod respond;
 mod target;
 
@@ -22,16 +23,17 @@ use warp::{Filter, Rejection, filters::BoxedFilter, reject::Reject, reply::Respo
 
 pub use admission::Admission;
 pub use metrics::Metrics;
-pub(crate) use negotiate::parse_date;
 pub use negotiate::query as decode_query;
+pub(crate) use negotiate::{format_date, parse_date};
 use target::Target;
 
 use crate::{
     data::MAX_INLINE,
-    exchange::{Answer, BodyFormat, Interaction, Request},
+    exchange::{Answer, BodyFormat, Conditions, Interaction, Request},
     identity::{self, Refusal},
     interactions,
     listener::{Peer, tls::Tls},
+    pages::{self, origin},
     site::Site,
     websocket::Sockets,
 };
@@ -98,8 +100,15 @@ pub fn routes(
             }
         })
         .boxed();
+    let people = people::routes(&gateway);
     let metrics = gateway.metrics.clone();
-    socket.or(rest).unify().recover(move |rejection| recover(rejection, metrics.clone())).unify()
+    socket
+        .or(people)
+        .unify()
+        .or(rest)
+        .unify()
+        .recover(move |rejection| recover(rejection, metrics.clone()))
+        .unify()
 }
 
 /// Who calls. Decided anew for every request.
@@ -148,12 +157,18 @@ impl Gateway {
         B: Buf,
     {
         let allow = target.allow();
+        if origin::is_foreign(&method, &headers, &self.site.base_url) {
+            self.metrics.refused("foreign-page");
+            return respond::empty(StatusCode::FORBIDDEN);
+        }
         if method == Method::OPTIONS {
             return respond::allowing(StatusCode::OK, allow);
         }
         let root = target == Target::Root;
         let Some(interaction) = target.interaction(&method) else {
-            return if root {
+            return if root && people::wants_page(&method, &headers, &query_text) {
+                self.start_page(caller, headers).await
+            } else if root {
                 self.no_page(&headers, &query_text)
             } else {
                 respond::allowing(StatusCode::METHOD_NOT_ALLOWED, allow)
@@ -195,8 +210,14 @@ impl Gateway {
             self.metrics.refused("busy");
             return respond::busy();
         };
-        let query = negotiate::query(&query_text);
-        let negotiated = if interaction.resource_type() == Some("Binary") {
+        let mut query = negotiate::query(&query_text);
+        let page = people::is_reading(&interaction) && pages::wanted(&headers, &query);
+        if page {
+            query = pages::query(query, matches!(interaction, Interaction::Search { .. }));
+        }
+        let negotiated = if page {
+            Ok(pages::output())
+        } else if interaction.resource_type() == Some("Binary") {
             negotiate::output_or_raw(&headers, &query)
         } else {
             negotiate::output(&headers, &query)
@@ -240,11 +261,11 @@ impl Gateway {
         let request = Request {
             interaction,
             head,
-            identity: caller.identity,
+            identity: Arc::clone(&caller.identity),
             query,
             query_text,
             prefer: negotiate::prefer(&headers),
-            conditions: negotiate::conditions(&headers),
+            conditions: if page { Conditions::default() } else { negotiate::conditions(&headers) },
             body: whole,
             body_format,
             output: output.clone(),
@@ -276,6 +297,7 @@ impl Gateway {
             answer
         };
         match tokio::spawn(work.in_current_span()).await {
+            Ok(answer) if page => pages::show(&people::visit(self, caller, headers), answer).await,
             Ok(answer) => respond::write(answer, &output, head),
             Err(error) => {
                 tracing::error!(%error, "an interaction ended without an answer");

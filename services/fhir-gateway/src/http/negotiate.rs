@@ -167,7 +167,7 @@ pub(crate) fn parse_date(text: &str) -> Option<OffsetDateTime> {
 }
 
 /// An HTTP date, whole seconds.
-pub(super) fn format_date(time: OffsetDateTime) -> Option<String> {
+pub(crate) fn format_date(time: OffsetDateTime) -> Option<String> {
     time.to_offset(time::UtcOffset::UTC).format(HTTP_DATE).ok()
 }
 

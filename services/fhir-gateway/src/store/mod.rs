@@ -3,6 +3,7 @@
 //! Invariants: knows no HTTP and decides nothing about rights; a version, its index values, its keys
 //! and its events are written by one statement, so that none is ever without the others.
 mod data;
+mod figures;
 mod outbox;
 mod read;
 mod search;
