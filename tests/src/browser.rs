@@ -43,6 +43,9 @@ const FLAGS: [&str; 12] = [
     "--remote-debugging-port=0",
 ];
 
+/// How long an evaluation may take while pages are exchanged: the one that goes takes its answer along.
+const GONE: Duration = Duration::from_secs(2);
+
 /// Ends TLS on both sides: towards the browser without, towards the gateway with a certificate.
 pub struct Relay {
     /// Port on 127.0.0.1.
@@ -189,7 +192,7 @@ impl Browser {
     pub async fn until(&mut self, what: &str, expression: &str) -> Result<()> {
         let started = Instant::now();
         // While a page is exchanged for the next there is nothing to evaluate in.
-        while self.evaluate(expression).await.unwrap_or_default() != true {
+        while !matches!(timeout(GONE, self.evaluate(expression)).await, Ok(Ok(Value::Bool(true)))) {
             if started.elapsed() > PATIENCE {
                 let text = self.text().await.unwrap_or_default();
                 bail!("waited {PATIENCE:?} for {what}; the page says: {text}");

@@ -102,7 +102,7 @@ async fn a_process_is_started_and_its_result_seen_in_a_browser() -> Result<()> {
     browser.until("the new Task", &started).await?;
     // A person would look again, too.
     let looked_again = "(() => { if (document.body.innerText.includes('pong-received')) return true; \
-        document.querySelector('a.button')?.click(); return false; })()";
+        if (document.readyState === 'complete') document.querySelector('a.button')?.click(); return false; })()";
     browser.until("the result", looked_again).await?;
     let text = browser.text().await?;
     for expected in ["completed", "Outputs", "site-b.test", "pong-received"] {

@@ -133,10 +133,24 @@ pub(super) fn of(resource: &Resource, base: &str) -> Vec<Field> {
 /// An element as text, with its link.
 pub(super) fn value(element: &Element, base: &str) -> Value {
     if let Some(text) = element.value() {
-        return Value { text: text.to_owned(), link: link(element.name(), text, base) };
+        return Value { text: when(text), link: link(element.name(), text, base) };
     }
     let reference = element.text("reference");
     Value { text: text(element), link: reference.and_then(|reference| link("reference", reference, base)) }
+}
+
+/// A moment as people read it, to the second; any other text as it is.
+pub(super) fn when(text: &str) -> String {
+    if text.as_bytes().get(10) != Some(&b'T') || fhir::datetime::DateTime::parse(text).is_none() {
+        return text.to_owned();
+    }
+    // A DateTime is ASCII: date, time, perhaps a fraction, zone.
+    let (date, rest) = text.split_at(10);
+    let zone = rest.find(['Z', '+', '-']).unwrap_or(rest.len());
+    let (time, zone) = rest.split_at(zone);
+    let time = time[1..].split('.').next().unwrap_or_default();
+    let zone = if matches!(zone, "Z" | "+00:00") { "UTC" } else { zone };
+    format!("{date} {time} {zone}").trim_end().to_owned()
 }
 
 /// A complex value in one line: what people know it by.
@@ -161,7 +175,10 @@ fn text(element: &Element) -> String {
         }
     }
     if element.child("start").is_some() || element.child("end").is_some() {
-        return joined(&[element.text("start"), element.text("end")], " to ");
+        return joined(
+            &[element.text("start").map(when).as_deref(), element.text("end").map(when).as_deref()],
+            " to ",
+        );
     }
     if let Some(value) = element.text("value") {
         return joined(&[Some(value), element.text("unit").or_else(|| element.text("code"))], " ");

@@ -137,7 +137,7 @@ fn row(entry: &bundle::Entry<'_>, resource: &Resource, base: &str) -> Row {
             Some(location) if !event.is_empty() => location.to_owned(),
             _ => current,
         },
-        updated: resource.last_updated().unwrap_or_default().to_owned(),
+        updated: resource.last_updated().map(fields::when).unwrap_or_default(),
         event: event.to_owned(),
         fields: fields::of(resource, base),
     }
@@ -149,7 +149,7 @@ fn deleted(entry: &bundle::Entry<'_>, base: &str) -> Row {
         ty: url.split('/').next().unwrap_or_default().to_owned(),
         link: format!("{base}/{url}"),
         name: url.to_owned(),
-        updated: entry.element().text("response.lastModified").unwrap_or_default().to_owned(),
+        updated: entry.element().text("response.lastModified").map(fields::when).unwrap_or_default(),
         event: "deleted".to_owned(),
         fields: Vec::new(),
     }

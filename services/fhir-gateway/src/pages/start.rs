@@ -3,7 +3,7 @@ use askama::Template;
 use fhir::{bundle, search};
 use http::StatusCode;
 
-use super::{Page, Visit, frame::Frame, resource, response, task};
+use super::{Page, Visit, fields, frame::Frame, resource, response, task};
 use crate::exchange::Interaction;
 
 /// Processes, forms and Tasks on the page at most.
@@ -65,7 +65,7 @@ async fn entries(visit: &Visit, ty: &'static str, query: &[(&str, &str)]) -> Vec
                 }),
             };
             let (name, version) = named.unwrap_or_default();
-            let updated = found.last_updated().unwrap_or_default();
+            let updated = found.last_updated().map(fields::when).unwrap_or_default();
             let detail = match status {
                 "draft" => task::draft_name(&found).unwrap_or(version),
                 "in-progress" if ty == "QuestionnaireResponse" => format!("since {updated}"),
