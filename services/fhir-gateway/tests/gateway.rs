@@ -6,6 +6,8 @@ mod binary;
 mod client;
 #[path = "gateway/pages.rs"]
 mod pages;
+#[path = "gateway/subscriptions.rs"]
+mod subscriptions;
 #[path = "gateway/world.rs"]
 mod world;
 
