@@ -245,7 +245,7 @@ pub enum Content {
         /// Value of `Content-Type`.
         content_type: String,
         /// Which data.
-        blob: Blob,
+        blob: Box<Blob>,
     },
 }
 

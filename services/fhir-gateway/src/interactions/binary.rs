@@ -233,7 +233,7 @@ fn form(site: &Site, request: &Request, stored: Stored) -> Result<Answer, Failur
     };
     let mut answer = Answer::empty(StatusCode::OK);
     let content_type = format!("{};charset=UTF-8", request.output.media_type);
-    answer.content = Content::Blob { content_type, blob };
+    answer.content = Content::Blob { content_type, blob: Box::new(blob) };
     Ok(answer)
 }
 
@@ -311,7 +311,7 @@ fn raw(site: &Site, request: &Request, stored: &Stored) -> Result<Answer, Failur
         Some(data) => {
             let Ok(place) = place(site, request) else { return Ok(busy()) };
             let blob = Blob { store: site.store.clone(), data, range: part, around: None, place };
-            Content::Blob { content_type, blob }
+            Content::Blob { content_type, blob: Box::new(blob) }
         }
         None => {
             // Both ends lie within `bytes`, whose length is the size.

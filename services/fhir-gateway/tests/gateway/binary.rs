@@ -20,6 +20,9 @@ use crate::{
     world::{Replica, World, until_async},
 };
 
+/// Header lines of a request.
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 const MIB: u64 = 1024 * 1024;
 /// What the gateway's memory may grow by at its peak, whatever the size of a Binary. Holding the 64 MiB
 /// of the smaller test once would be more.
@@ -305,7 +308,7 @@ async fn binaries_are_read_in_parts_and_forms_by_whom_their_context_admits() {
 
     // Refused before the body is read.
     let plain = ("content-type", "text/plain");
-    let table: [(&str, &[(&str, &str)], u16); 7] = [
+    let table: [(&str, Headers<'_>, u16); 7] = [
         ("POST /fhir/Binary", &[plain], 400),
         ("POST /fhir/Binary", &[plain, ("x-security-context", " ")], 400),
         ("POST /fhir/Binary", &[plain, ("x-security-context", &open), ("x-security-context", &open)], 400),

@@ -7,6 +7,9 @@ use crate::{
     world::{LOCAL, Replica, World},
 };
 
+/// Header lines of a request.
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 const HTML: (&str, &str) = ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
@@ -44,7 +47,7 @@ async fn browsers_get_pages_and_only_our_pages_write() {
     let evil = write("POST /fhir/Group", &tagged(evil)).await;
     let group = format!("/fhir/Group/{}", evil["id"].as_str().unwrap());
     let organization = format!("/fhir/Organization/{}", world.remote_id);
-    let table: [(&str, &[(&str, &str)], u16, &str); 11] = [
+    let table: [(&str, Headers<'_>, u16, &str); 11] = [
         ("GET /fhir/", &[HTML], 200, "text/html;charset=UTF-8"),
         ("GET /fhir/", &[("accept", JSON)], 405, "application/fhir+json;charset=UTF-8"),
         (&format!("GET {group}"), &[HTML], 200, "text/html;charset=UTF-8"),
@@ -109,7 +112,7 @@ async fn browsers_get_pages_and_only_our_pages_write() {
     let path = form.unwrap().split('"').next().unwrap().strip_prefix(&base).unwrap();
     let filled = |token: &str| format!("token={token}&version=1&item-2=true&item-3=Because+it+%3C3+is+right");
     let ours = [FORM, HTML, ("cookie", cookie), ("origin", &base), ("sec-fetch-site", "same-origin")];
-    let refusals: [(&str, &[(&str, &str)], &str); 5] = [
+    let refusals: [(&str, Headers<'_>, &str); 5] = [
         ("no origin", &[FORM, HTML, ("cookie", cookie)], &token),
         ("another origin", &[FORM, HTML, ("cookie", cookie), ("origin", "https://evil.example")], &token),
         (
