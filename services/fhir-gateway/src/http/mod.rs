@@ -37,6 +37,9 @@ use crate::{
     websocket::Sockets,
 };
 
+/// Most bytes of a body that are read although the request is refused already.
+const MAX_DRAINED: usize = 1024 * 1024;
+
 /// What the routes need.
 #[derive(Clone)]
 pub struct Gateway {
@@ -198,6 +201,7 @@ impl Gateway {
         }
         let root = target == Target::Root;
         let Some(interaction) = target.interaction(&method) else {
+            self.drain(body, &headers).await;
             return if root {
                 self.no_page(&headers, &query_text, method == Method::HEAD)
             } else {
@@ -246,13 +250,14 @@ impl Gateway {
         } else {
             negotiate::output(&headers, &query)
         };
-        let output = match negotiated {
-            Ok(output) => output,
-            Err(status) => return respond::empty(status),
-        };
-        let body_format = match negotiate::body_format(&headers, &interaction) {
-            Ok(format) => format,
-            Err(status) => return respond::empty(status),
+        let forms =
+            negotiated.and_then(|output| Ok((output, negotiate::body_format(&headers, &interaction)?)));
+        let (output, body_format) = match forms {
+            Ok(forms) => forms,
+            Err(status) => {
+                self.drain(body, &headers).await;
+                return respond::empty(status);
+            }
         };
         let body = match body_format {
             BodyFormat::None => bytes::Bytes::new(),
@@ -297,6 +302,17 @@ impl Gateway {
                 respond::empty(StatusCode::INTERNAL_SERVER_ERROR)
             }
         }
+    }
+
+    /// Reads what a client is still sending, within reason: one that writes to a closed connection never
+    /// sees the answer that says why.
+    async fn drain<S, B>(&self, body: S, headers: &HeaderMap)
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send,
+        B: Buf,
+    {
+        let limit = self.site.limits.max_body.min(MAX_DRAINED);
+        let _ = body::read(body, headers, limit, self.body_timeout).await;
     }
 
     /// `GET` on the base URL: there is no page (yet) and no resource.
