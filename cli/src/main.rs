@@ -6,6 +6,7 @@ mod bench;
 mod demo;
 mod incident;
 mod instance;
+mod linkage;
 mod nats;
 mod operate;
 mod plugin;
@@ -48,6 +49,9 @@ enum Command {
     /// The audit trail of a FHIR endpoint.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Keys of the record linkage.
+    #[command(subcommand)]
+    Linkage(linkage::Command),
     /// Compare with outputs of original programs; last line: `N passed, N failed`.
     Vectors(vectors::Arguments),
     /// Measure throughput, latency, CPU and memory in one run.
@@ -58,6 +62,7 @@ enum Command {
 async fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Stand(command) => stand::run(command).await,
+        Command::Linkage(command) => linkage::run(command),
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Nats(command) => nats::run(command).await,
         Command::Plugin(command) => plugin::run(command).await,

@@ -24,22 +24,39 @@ pub enum Command {
         /// Do not deploy the bundled processes.
         #[arg(long)]
         bare: bool,
+        /// Give every site a patient index, consents and medical data of so many invented persons, and
+        /// start the adapters and the record linkage.
+        #[arg(long, value_name = "PERSONS", num_args = 0..=1, default_missing_value = "100")]
+        hospital: Option<u64>,
     },
 }
 
 /// Runs a command.
 pub async fn run(command: Command) -> Result<ExitCode> {
-    let Command::Up { sites, dir, replicas, bare } = command;
+    let Command::Up { sites, dir, replicas, bare, hospital } = command;
     let progress = Progress::new();
     let options = Options { sites, replicas, folder: dir, processes: !bare, environment: pass_through() };
     let stopped = stop_signal()?;
     let stand = Stand::start(&options, &|step| progress.step(step)).await?;
+    let mut hospitals = Vec::new();
+    if let Some(persons) = hospital {
+        progress.step("hospital systems");
+        for site in 0..stand.sites.len() {
+            // Neighbouring sites share half of their persons.
+            let first = site as u64 * persons.div_ceil(2);
+            let patients = stand::hospital::patients(first..first + persons);
+            hospitals.push(stand.hospital(site, &patients, replicas, &pass_through()).await?);
+        }
+    }
     progress.end();
     for site in &stand.sites {
         println!("{}  {}  {}", site.name, site.organization, site.base_url);
     }
     println!("{}", stand.description_path().display());
     stopped.await;
+    for hospital in hospitals {
+        hospital.stop().await;
+    }
     stand.stop().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -17,7 +17,8 @@ func main() {
 		os.Exit(2)
 	}
 	for _, file := range os.Args[2:] {
-		options, err := cli.NewProjectOptions([]string{file}, cli.WithEnvFiles(os.Args[1]), cli.WithDotEnv)
+		options, err := cli.NewProjectOptions([]string{file}, cli.WithEnvFiles(os.Args[1]), cli.WithDotEnv,
+			cli.WithProfiles([]string{"*"}))
 		if err == nil {
 			project, problem := options.LoadProject(context.Background())
 			if err = problem; err == nil {

@@ -1,6 +1,7 @@
 //! `dsf bench`: throughput, latency, CPU and memory of a site, measured in one run.
 mod client;
 mod counts;
+mod linkage;
 mod measure;
 mod report;
 
@@ -38,10 +39,16 @@ pub struct Arguments {
     /// Replicas of every service.
     #[arg(long, default_value_t = 1)]
     replicas: usize,
+    /// Measure the record linkage instead; it needs no site.
+    #[arg(long)]
+    linkage: bool,
 }
 
 /// Runs all measurements and prints the report as Markdown.
 pub async fn run(arguments: Arguments) -> Result<ExitCode> {
+    if arguments.linkage {
+        return linkage::run().map(|()| ExitCode::SUCCESS);
+    }
     let temporary = arguments.dir.is_none();
     let folder = arguments
         .dir

@@ -6,10 +6,14 @@ use std::{
     fs::{File, OpenOptions},
     io::Write,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use hospital::audit::{Event, Outcome};
+use fhir_client::TransportKind;
+use hospital::audit::{Activity, Event, Outcome, activity};
 use sha2::{Digest, Sha256};
 use telemetry::metrics::{Counter, KeyValue, meter};
 use time::{OffsetDateTime, macros::format_description};
@@ -38,6 +42,7 @@ pub struct Audit {
     file: Option<Mutex<File>>,
     key: [u8; 32],
     lost: Counter<u64>,
+    started: AtomicBool,
 }
 
 impl Audit {
@@ -55,6 +60,7 @@ impl Audit {
             file: file.map(open).transpose()?.map(Mutex::new),
             key: rand::random(),
             lost: meter().u64_counter("dsf.hospital.audit.lost").build(),
+            started: AtomicBool::new(false),
         })
     }
 
@@ -72,13 +78,11 @@ impl Audit {
             Err(Trouble::Failure(hospital::failure::Failure::Rejected(_))) => Outcome::Minor,
             Err(_) => Outcome::Serious,
         };
-        let format =
-            format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
         let event = Event {
             transaction,
             profile,
             interaction: "search",
-            recorded: OffsetDateTime::now_utc().format(format).unwrap_or_default(),
+            recorded: now(),
             outcome,
             outcome_text: Some(result.map_or_else(|trouble| trouble.outcome().to_owned(), str::to_owned)),
             client: (self.parties.service.to_owned(), self.parties.service.to_owned()),
@@ -88,14 +92,35 @@ impl Audit {
             query: None,
             request_id: request_id.to_owned(),
         };
-        let mut line = event.resource().to_string();
+        self.write(&event.resource(), || {
+            tracing::info!(target: "audit", transaction, outcome = outcome.code(), records = records.len());
+        });
+        if matches!(result, Err(Trouble::Transport(TransportKind::Tls))) {
+            self.activity(Activity::NodeAuthentication);
+        }
+    }
+
+    /// Records that the service takes requests; its end is recorded when this value is dropped.
+    pub fn started(&self) {
+        self.started.store(true, Ordering::Relaxed);
+        self.activity(Activity::Start);
+    }
+
+    /// Records what happens to the service itself.
+    fn activity(&self, what: Activity) {
+        let resource = activity(what, self.parties.service, &self.parties.site, &now());
+        self.write(&resource, || tracing::info!(target: "audit", activity = ?what));
+    }
+
+    fn write(&self, resource: &serde_json::Value, log: impl FnOnce()) {
+        let mut line = resource.to_string();
         line.push('\n');
         let written = match &self.file {
             Some(file) => {
                 file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes()).is_ok()
             }
             None => {
-                tracing::info!(target: "audit", transaction, outcome = outcome.code(), records = records.len());
+                log();
                 true
             }
         };
@@ -115,4 +140,18 @@ impl Audit {
         }
         format!("{}:{}", records.len(), hex::encode(&hash.finalize()[..16]))
     }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        if self.started.load(Ordering::Relaxed) {
+            self.activity(Activity::Stop);
+        }
+    }
+}
+
+/// Now, as records write it.
+fn now() -> String {
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    OffsetDateTime::now_utc().format(format).unwrap_or_default()
 }

@@ -131,6 +131,40 @@ impl Event {
     }
 }
 
+/// What happens to a service itself (contract 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Activity {
+    /// It takes requests.
+    Start,
+    /// It takes no more.
+    Stop,
+    /// The other side could not be authenticated, or did not accept us.
+    NodeAuthentication,
+}
+
+/// The resource for something that happens to a service. `recorded` is RFC 3339 with milliseconds.
+pub fn activity(activity: Activity, service: &str, site: &str, recorded: &str) -> Value {
+    let (kind, display, code, name, outcome) = match activity {
+        Activity::Start => ("110100", "Application Activity", "110120", "Application Start", "0"),
+        Activity::Stop => ("110100", "Application Activity", "110121", "Application Stop", "0"),
+        Activity::NodeAuthentication => ("110113", "Security Alert", "110126", "Node Authentication", "8"),
+    };
+    json!({
+        "resourceType": "AuditEvent",
+        "type": {"system": DCM, "code": kind, "display": display},
+        "subtype": [{"system": DCM, "code": code, "display": name}],
+        "action": "E",
+        "recorded": recorded,
+        "outcome": outcome,
+        "agent": [{
+            "type": {"coding": [{"system": DCM, "code": "110150", "display": "Application"}]},
+            "who": {"display": service},
+            "requestor": false,
+        }],
+        "source": {"site": site, "observer": {"display": service}},
+    })
+}
+
 /// What a record says, in the words of the vectors.
 pub fn read(event: &Json) -> Value {
     let token = |coding: &Json| {

@@ -280,8 +280,17 @@ pub struct OpenRequest {
 /// What pseudonyms stand for, in request order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenReply {
-    /// Organization and encrypted id of each record; `None` for what cannot be opened, whatever the cause.
-    pub opened: Vec<Option<Vec<(String, Option<String>)>>>,
+    /// The records of each; `None` for what cannot be opened, whatever the cause.
+    pub opened: Vec<Option<Vec<OpenedId>>>,
+}
+
+/// A record behind a pseudonym.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenedId {
+    /// Identifier value of the site's organization.
+    pub organization: String,
+    /// Its id, as the site encrypted it.
+    pub id: Option<String>,
 }
 
 /// A step of a result set (openEHR). Rows do not depend on each other: large sets come in pieces.

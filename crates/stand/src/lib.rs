@@ -10,6 +10,7 @@ pub mod curl;
 pub mod deploy;
 mod description;
 pub mod environment;
+pub mod hospital;
 mod nats;
 pub mod peer;
 mod persons;

@@ -166,7 +166,7 @@ impl Site {
         arguments: &[String],
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<()> {
-        let mut command = Command::new(program(service)?);
+        let mut command = Command::new(program(service.name())?);
         command.args(arguments).env_clear().envs(variables);
         let log = self.logs().join(format!("{}-{replica}.log", service.name()));
         let name = format!("{} {}", self.name, service.name());
@@ -237,16 +237,16 @@ pub(crate) async fn connect(url: &str, user: String, password: String) -> Result
 }
 
 /// The service's program: beside the running one, or one folder up (tests run in `deps`).
-fn program(service: Service) -> Result<PathBuf> {
+pub(crate) fn program(name: &str) -> Result<PathBuf> {
     let me = std::env::current_exe()?;
     let mut folder = me.parent();
     for _ in 0..2 {
         let Some(place) = folder else { break };
-        let program = place.join(service.name());
+        let program = place.join(name);
         if program.is_file() {
             return Ok(program);
         }
         folder = place.parent();
     }
-    bail!("program {} was not found beside {}: build the workspace first", service.name(), me.display())
+    bail!("program {name} was not found beside {}: build the workspace first", me.display())
 }

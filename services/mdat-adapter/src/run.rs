@@ -4,6 +4,7 @@ use std::{future::Future, sync::Arc};
 use adapter::{
     Trouble,
     audit::{Audit, Parties},
+    forward::forward,
     tls::SetupError,
 };
 use hospital::failure::Failure;
@@ -73,6 +74,7 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
         address: config.address.clone(),
     };
     let audit = Audit::new(parties, config.audit_file.as_deref())?;
+    let carrier = forward(config.audit_file.as_deref(), config.audit_url.as_deref(), &config.tls())?;
     let service = Arc::new(Service { repository, audit });
     let mut shutdown = std::pin::pin!(shutdown);
     let servers = config.nats();
@@ -81,6 +83,7 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
         _ = &mut shutdown => return Ok(()),
     };
     let limit = config.requests.max(1);
+    service.audit.started();
     let (counts, ids, rows) = (Arc::clone(&service), Arc::clone(&service), service);
     let served = [
         nats.serve(subject::MDAT_COUNT, MDAT_GROUP, limit, Reply::Invalid, move |request: DataRequest| {
@@ -107,6 +110,6 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
     }
     tracing::info!("ready");
     shutdown.await;
-    served.iter().for_each(tokio::task::JoinHandle::abort);
+    served.iter().chain(&carrier).for_each(tokio::task::JoinHandle::abort);
     Ok(())
 }

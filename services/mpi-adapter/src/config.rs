@@ -169,6 +169,9 @@ pub struct Config {
     /// File for audit records, one FHIR AuditEvent per line.
     #[serde(default)]
     pub audit_file: Option<PathBuf>,
+    /// FHIR base URL of an audit repository that records are carried to; TLS as for the other system.
+    #[serde(default)]
+    pub audit_url: Option<String>,
 
     /// NATS servers.
     pub nats_urls: Vec<String>,

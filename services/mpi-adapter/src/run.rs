@@ -3,6 +3,7 @@ use std::{collections::HashMap, future::Future, sync::Arc};
 
 use adapter::{
     audit::{Audit, Parties},
+    forward::forward,
     tls::SetupError,
 };
 use messaging::{
@@ -54,6 +55,7 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
         address: config.address.clone(),
     };
     let audit = Audit::new(parties, config.audit_file.as_deref())?;
+    let carrier = forward(config.audit_file.as_deref(), config.audit_url.as_deref(), &config.tls())?;
     let mut shutdown = std::pin::pin!(shutdown);
     let servers = config.nats();
     let (backend, nats) = tokio::select! {
@@ -69,6 +71,7 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
         concurrency: config.concurrency,
     });
     let limit = config.requests.max(1);
+    service.audit.started();
     let (find, matching, references) = (Arc::clone(&service), Arc::clone(&service), service);
     let served = [
         nats.serve(subject::MPI_FIND, MPI_GROUP, limit, Reply::Invalid, move |request| {
@@ -89,6 +92,6 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
     }
     tracing::info!("ready");
     shutdown.await;
-    served.iter().for_each(tokio::task::JoinHandle::abort);
+    served.iter().chain(&carrier).for_each(tokio::task::JoinHandle::abort);
     Ok(())
 }

@@ -3,6 +3,7 @@ use std::{future::Future, sync::Arc};
 
 use adapter::{
     audit::{Audit, Parties},
+    forward::forward,
     tls::SetupError,
 };
 use futures_util::StreamExt;
@@ -51,6 +52,7 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
         address: config.address.clone(),
     };
     let audit = Audit::new(parties, config.audit_file.as_deref())?;
+    let carrier = forward(config.audit_file.as_deref(), config.audit_url.as_deref(), &config.tls())?;
     let service = Arc::new(Service::new(backend, Cache::new(config.cache_life.get()), audit));
     let mut shutdown = std::pin::pin!(shutdown);
     let servers = config.nats();
@@ -61,6 +63,7 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
     // Before the first question: no decision may be kept that a revocation cannot reach.
     let revocations = nats.client().subscribe(subject::PDP_REVOKED).await;
     let mut revocations = revocations.map_err(|error| Error::Revocations(error.to_string()))?;
+    service.started();
     let (asked, told) = (Arc::clone(&service), service);
     let served = nats
         .serve(subject::PDP_DECIDE, PDP_GROUP, config.requests.max(1), Reply::Invalid, move |request| {
@@ -81,5 +84,6 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
     shutdown.await;
     served.abort();
     revoked.abort();
+    carrier.iter().for_each(tokio::task::JoinHandle::abort);
     Ok(())
 }

@@ -34,6 +34,11 @@ impl Service {
         Self { backend, cache, audit, decisions }
     }
 
+    /// Records that questions are taken.
+    pub(crate) fn started(&self) {
+        self.audit.started();
+    }
+
     /// Decides; `Unavailable` and `Invalid` say that nothing was decided.
     pub async fn decide(self: Arc<Self>, request: DecideRequest) -> Reply<DecideReply> {
         if let Err(reason) = check(&request) {

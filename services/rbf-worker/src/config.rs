@@ -84,6 +84,12 @@ pub struct Config {
     /// File for audit records, one FHIR AuditEvent per line.
     #[serde(default)]
     pub audit_file: Option<PathBuf>,
+    /// FHIR base URL of an audit repository that records are carried to.
+    #[serde(default)]
+    pub audit_url: Option<String>,
+    /// PEM file with the roots of the audit repository.
+    #[serde(default)]
+    pub audit_ca: Option<PathBuf>,
 
     /// NATS servers.
     pub nats_urls: Vec<String>,

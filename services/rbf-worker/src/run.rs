@@ -3,8 +3,9 @@ use std::{future::Future, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use adapter::{
     audit::{Audit, Parties},
+    forward::forward,
     guard::Guard,
-    tls::SetupError,
+    tls::{SetupError, TlsSettings},
 };
 use messaging::{
     connect::{Nats, RequestError},
@@ -59,6 +60,13 @@ pub async fn run(mut config: Config, shutdown: impl Future) -> Result<(), Error>
         address: String::new(),
     };
     let audit = Audit::new(parties, config.audit_file.as_deref())?;
+    let tls = TlsSettings {
+        roots: config.audit_ca.clone(),
+        identity: None,
+        server_name: None,
+        allow_plaintext: false,
+    };
+    let carrier = forward(config.audit_file.as_deref(), config.audit_url.as_deref(), &tls)?;
     let threads = config.threads.and_then(NonZeroUsize::new);
     let threads = threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     let mut shutdown = std::pin::pin!(shutdown);
@@ -88,6 +96,7 @@ pub async fn run(mut config: Config, shutdown: impl Future) -> Result<(), Error>
         places: Semaphore::new(threads.get()),
         encoded: telemetry::metrics::meter().u64_counter("dsf.linkage.encoded").build(),
     });
+    service.audit.started();
     let served = subscribe(&nats, &service, config.requests.max(1)).await?;
     let sweeper = tokio::spawn({
         let runs = Arc::clone(&runs);
@@ -104,7 +113,7 @@ pub async fn run(mut config: Config, shutdown: impl Future) -> Result<(), Error>
     }
     tracing::info!("ready");
     shutdown.await;
-    served.iter().chain([&sweeper]).for_each(tokio::task::JoinHandle::abort);
+    served.iter().chain([&sweeper]).chain(&carrier).for_each(tokio::task::JoinHandle::abort);
     runs.stop();
     Ok(())
 }

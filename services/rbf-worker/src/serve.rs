@@ -6,7 +6,7 @@ use linkage::pseudonym::MedicId;
 use messaging::{
     engine::Reply,
     linkage::{
-        EncodeReply, EncodeRequest, Encoded, KEYS_CONTEXT, MAX_RECORDS, OpenReply, OpenRequest,
+        EncodeReply, EncodeRequest, Encoded, KEYS_CONTEXT, MAX_RECORDS, OpenReply, OpenRequest, OpenedId,
         PERSONS_CONTEXT, Persons, RecipientReply, StartRequest, Started,
     },
     recipient::Context,
@@ -168,8 +168,9 @@ impl Service {
         let Some(keys) = self.keys.study(&request.study) else {
             return Reply::Invalid(NO_STUDY_KEYS.to_owned());
         };
-        let ids = |ids: Vec<MedicId>| ids.into_iter().map(|id| (id.organization, id.value)).collect();
-        let opened: Vec<Option<Vec<(String, Option<String>)>>> =
+        let id = |id: MedicId| OpenedId { organization: id.organization, id: id.value };
+        let ids = |ids: Vec<MedicId>| ids.into_iter().map(id).collect();
+        let opened: Vec<Option<Vec<OpenedId>>> =
             request.pseudonyms.iter().map(|text| keys.open(text).ok().map(|(_, all)| ids(all))).collect();
         let outcome = if opened.iter().all(Option::is_some) { "opened" } else { "not-all-opened" };
         self.audit.record("rbf.open-pseudonyms", None, &request.request_id, &request.pseudonyms, Ok(outcome));
