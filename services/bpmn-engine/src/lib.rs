@@ -21,7 +21,6 @@ mod metrics;
 mod operate;
 mod pace;
 mod results;
-mod retry;
 mod service;
 mod settings;
 mod stepper;
