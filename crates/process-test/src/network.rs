@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bpmn::{Command, Context, Options, StepError, Value, Variables};
+use bpmn::{Command, Context, Options, StepError, SubscriptionKind, Value, Variables};
 use messaging::job::{Job as WorkerJob, Outcome};
 use plugin::Plugin;
 use uuid::Uuid;
@@ -293,6 +293,28 @@ impl Network {
     pub fn waiting(&self, instance: InstanceId) -> Vec<String> {
         let tokens = self.instances.get(instance.0).map(|found| found.state.tokens(&found.definition.model));
         tokens.into_iter().flatten().map(|token| token.activity).collect()
+    }
+
+    /// Messages an instance waits for, oldest first: name and correlation key.
+    pub fn awaited(&self, instance: InstanceId) -> Vec<(String, Option<String>)> {
+        let Some(found) = self.instances.get(instance.0).filter(|found| found.state.is_active()) else {
+            return Vec::new();
+        };
+        let open = found.state.subscriptions(&found.definition.model).into_iter();
+        open.filter(|open| open.kind == SubscriptionKind::Message)
+            .map(|open| (open.name, open.correlation_key))
+            .collect()
+    }
+
+    /// Element ids of the open user tasks of an instance, oldest first.
+    pub fn user_tasks(&self, instance: InstanceId) -> Vec<String> {
+        let open = self.instances.get(instance.0).map(|i| i.state.user_tasks(&i.definition.model));
+        open.into_iter().flatten().map(|task| task.activity).collect()
+    }
+
+    /// Business key of an instance.
+    pub fn business_key(&self, instance: InstanceId) -> Option<&str> {
+        self.instances.get(instance.0).map(|found| found.business_key.as_str())
     }
 
     /// True when the last token of the instance ended, or it was ended by a decision.
