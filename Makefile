@@ -17,7 +17,7 @@ test: ## what CI runs
 	@scripts/setup test
 	@scripts/check
 
-test-peers: ## against programs of others: the public Java clients, an OpenID provider (needs JDK 17, mvn, node, npm)
+test-peers: ## against programs of others: Java clients, HL7 software, an OpenID provider (needs JDK 17, mvn, node, npm)
 	@scripts/setup demo
 	@scripts/test-peers
 
@@ -25,9 +25,6 @@ bench: ## the figures of docs/performance.md, in one run
 	@scripts/setup demo
 	@cargo build $(CARGO_FLAGS) --quiet --release --workspace
 	@target/release/dsf bench $(BENCH_FLAGS)
-
-test-peers: ## tests against HL7 software that is not ours (needs java and mvn)
-	@scripts/test-peers
 
 check-compose: ## loads every compose file with the reference loader
 	@scripts/check-compose

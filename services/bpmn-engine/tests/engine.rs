@@ -654,7 +654,11 @@ const BOUNDARIES: [&str; 10] = [
 ];
 
 async fn a_crash_at_any_boundary_loses_nothing(servers: Arc<Servers>) {
-    let mut site = Site::start(&servers, "crashes", 1, |_| {}).await;
+    let mut site = Site::start(&servers, "crashes", 1, |config| {
+        // A crash may take a claim with it, and its lease: longer than a send is tried for by default.
+        config.send_give_up = config::Duration::secs(3600);
+    })
+    .await;
     for (n, boundary) in BOUNDARIES.into_iter().enumerate() {
         let (id, key) = (format!("c{n}"), format!("k{n}"));
         let at = |site: &mut Site, here: &str| {

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod changes;
 pub mod config;
 pub mod exchange;
+pub mod freshness;
 pub mod http;
 pub mod identity;
 pub mod initial;

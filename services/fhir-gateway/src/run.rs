@@ -246,16 +246,16 @@ async fn follow_database(pool: Pool, site: Arc<Site>) {
     while let Some(notification) = notifications.recv().await {
         match notification {
             Notification::Listening => {
-                site.directory.set_listening(true);
-                site.definitions.set_listening(true);
+                site.directory.freshness().set_listening(true);
+                site.definitions.freshness().set_listening(true);
             }
             Notification::Lost => {
-                site.directory.set_listening(false);
-                site.definitions.set_listening(false);
+                site.directory.freshness().set_listening(false);
+                site.definitions.freshness().set_listening(false);
             }
             Notification::Notified { payload, .. } => {
-                site.directory.invalidate(&payload);
-                site.definitions.invalidate(&payload);
+                site.directory.freshness().invalidate(&payload);
+                site.definitions.freshness().invalidate(&payload);
             }
         }
         // Ahead of the next request, and so that WebSockets of removed organizations end.

@@ -178,7 +178,7 @@ impl Session {
         let mut directory = site.directory();
         if !directory.has_subscription(id) {
             // It may be so new that this replica was not told yet.
-            site.directory.invalidate("Subscription");
+            site.directory.freshness().invalidate("Subscription");
             directory = site.directory.fresh(&site.store).await.map_err(|_| End::Drop)?;
         }
         if !directory.has_subscription(id) {
