@@ -12,6 +12,7 @@ mod claim;
 mod definitions;
 mod error;
 mod export;
+mod fuse;
 mod hints;
 mod instance;
 mod intake;
