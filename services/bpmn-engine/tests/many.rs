@@ -55,7 +55,11 @@ async fn all_at_once() {
         tasks.push(tokio::task::spawn_local(work(Arc::clone(&site), Arc::clone(&seen), sent.clone())));
     }
     for _ in 0..ANSWERS {
-        tasks.push(tokio::task::spawn_local(answer(Arc::clone(&site), Arc::clone(&seen), Arc::clone(&answers))));
+        tasks.push(tokio::task::spawn_local(answer(
+            Arc::clone(&site),
+            Arc::clone(&seen),
+            Arc::clone(&answers),
+        )));
     }
     for first in (0..instances).step_by(ANSWERS) {
         let some = (first..instances.min(first + ANSWERS)).map(|n| {
