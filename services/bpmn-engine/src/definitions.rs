@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::Error,
+    fuse::{Fuse, Place},
     store::{Connection, Transaction},
 };
 
@@ -221,6 +222,7 @@ impl Definitions {
         &self,
         db: &mut Connection,
         request: DeployRequest,
+        fuse: &Fuse,
     ) -> Result<Result<DeployReply, String>, Error> {
         let mut compiled = Vec::new();
         for (file, xml) in &request.models {
@@ -256,7 +258,9 @@ impl Definitions {
             )
             .await?;
         }
+        fuse.pass("deploy", Place::BeforeCommit);
         db.commit().await?;
+        fuse.pass("deploy", Place::AfterCommit);
         let definitions = compiled.into_iter().map(|(definition, _)| {
             self.keep(Arc::clone(&definition));
             messaging::engine::Definition {

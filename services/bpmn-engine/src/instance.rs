@@ -6,7 +6,7 @@ use std::{
 
 use bpmn::{
     CallBinding, Command, Context, Effect, HistoryKind, JobKind, Options, State, StepError, SubscriptionKind,
-    Variables,
+    Variables, retry,
 };
 use messaging::{engine::HistoryEntry, job::FORM};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-use crate::{definitions::Compiled, retry};
+use crate::definitions::Compiled;
 
 /// Version of the stored form of an instance's state.
 pub const STATE_VERSION: i16 = 1;

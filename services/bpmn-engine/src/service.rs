@@ -22,6 +22,7 @@ use crate::{
     claim::JobId,
     error::Error,
     export,
+    fuse::Fuse,
     hints::Hints,
     operate,
     settings::Config,
@@ -59,7 +60,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         pool.prepare(MIGRATIONS).await?;
         let nats = Nats::connect(&config.nats(), NAME).await;
         let hints = Hints::new(nats.clone());
-        let (core, steppers) = Core::start(pool, config.limits(), hints, config.steppers as usize);
+        let fuse = Fuse::new(config.die_at.clone());
+        let (core, steppers) = Core::start(pool, config.limits(), hints, fuse, config.steppers as usize);
         let mut tasks = Tasks(steppers);
         serve(&nats, &core, &mut tasks).await?;
         tasks.0.push(tokio::spawn(sweep::timers(Arc::clone(&core))));
@@ -159,7 +161,7 @@ async fn serve(nats: &Nats, core: &Arc<Core>, tasks: &mut Tasks) -> Result<(), E
         async move {
             let deployed = async {
                 let mut db = core.pool.get().await?;
-                core.definitions.deploy(&mut db, request).await
+                core.definitions.deploy(&mut db, request, &core.fuse).await
             };
             match deployed.await {
                 Ok(Ok(deployed)) => Reply::<DeployReply>::Ok(deployed),

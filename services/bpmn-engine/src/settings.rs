@@ -5,6 +5,8 @@ use config::Duration;
 use messaging::connect::NatsConfig;
 use serde::Deserialize;
 
+use crate::fuse::Point;
+
 /// Prefix of the environment variables.
 pub const PREFIX: &str = "DSF_ENGINE";
 
@@ -50,6 +52,8 @@ pub struct Config {
     /// Number of transactions this replica runs at a time.
     #[serde(default = "default_steppers")]
     pub steppers: u32,
+    /// For tests: the point at which this process ends at once, as in a power cut. See [`crate::fuse`].
+    pub die_at: Option<Point>,
     /// File written when the engine is ready.
     pub ready_file: Option<PathBuf>,
 }

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::{
     definitions::{Compiled, Definitions},
     error::Error,
+    fuse::{Fuse, Place},
     instance::{Instance, Payload},
     message::Message,
     settings::Limits,
@@ -231,6 +232,7 @@ pub async fn run(
     connection: &mut Connection,
     definitions: &Definitions,
     limits: &Limits,
+    fuse: &Fuse,
     inputs: &[Traced],
 ) -> Result<(Vec<Answer>, After), Error> {
     let db = connection.transaction().await?;
@@ -257,7 +259,9 @@ pub async fn run(
         }
     }
     let after = std::mem::take(&mut unit.after);
+    inputs.iter().for_each(|(input, _)| fuse.pass(input.point(), Place::BeforeCommit));
     db.commit().await?;
+    inputs.iter().for_each(|(input, _)| fuse.pass(input.point(), Place::AfterCommit));
     Ok((answers, after))
 }
 
@@ -275,6 +279,33 @@ impl Input {
             Self::Silent(_) => "engine lease over",
             Self::Admit(_) => "engine admit",
             Self::Expire => "engine expire",
+        }
+    }
+
+    /// Its kind as [`crate::fuse`] names it.
+    pub(crate) fn point(&self) -> &'static str {
+        use messaging::job::Outcome;
+        match self {
+            Self::Deliver(_) => "deliver",
+            Self::Refuse(_) => "refuse",
+            Self::Result(_, result) => match result.outcome {
+                Outcome::Done(_) => "job-done",
+                Outcome::Send(_) => "job-send",
+                Outcome::BpmnError { .. } => "bpmn-error",
+                Outcome::Reject { .. } => "job-rejected",
+                Outcome::Fault { .. } => "job-fault",
+                Outcome::SendFailed(_) => "send-failed",
+                Outcome::Created { .. } => "form-created",
+                Outcome::Written { .. } => "written",
+            },
+            Self::Written(..) => "written",
+            Self::Timer(_) => "timer",
+            Self::Job(_) => "own-work",
+            Self::Operate(_) => "operation",
+            Self::CompleteTask(_) => "user-task",
+            Self::Silent(_) => "lease-over",
+            Self::Admit(_) => "admit",
+            Self::Expire => "expire",
         }
     }
 
