@@ -8,6 +8,7 @@
 pub mod audit;
 pub mod changes;
 pub mod config;
+pub mod data;
 pub mod exchange;
 pub mod http;
 pub mod identity;
@@ -15,6 +16,7 @@ pub mod initial;
 pub mod interactions;
 pub mod listener;
 pub mod oidc;
+mod pages;
 pub mod partners;
 pub mod relay;
 mod report;

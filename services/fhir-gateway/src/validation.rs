@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -139,7 +139,8 @@ pub struct Definitions {
     set: ArcSwap<Set>,
     /// Types that changed since the set.
     changed: Mutex<BTreeSet<&'static str>>,
-    stale: AtomicBool,
+    told: AtomicU64,
+    held: AtomicU64,
     /// Notifications of the database are heard.
     listening: AtomicBool,
     loaded: Mutex<Option<Instant>>,
@@ -158,7 +159,8 @@ impl Default for Definitions {
                 known: Arc::default(),
             }),
             changed: Mutex::new(DEFINITION_TYPES.into()),
-            stale: AtomicBool::new(true),
+            told: AtomicU64::new(1),
+            held: AtomicU64::new(0),
             listening: AtomicBool::new(false),
             loaded: Mutex::new(None),
             loading: tokio::sync::Mutex::new(()),
@@ -182,7 +184,7 @@ impl Definitions {
     pub fn invalidate(&self, resource_type: &str) {
         if let Some(known) = DEFINITION_TYPES.iter().find(|known| **known == resource_type) {
             self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(known);
-            self.stale.store(true, Ordering::Release);
+            self.told.fetch_add(1, Ordering::AcqRel);
         }
     }
 
@@ -190,13 +192,13 @@ impl Definitions {
     pub fn set_listening(&self, listening: bool) {
         if listening {
             self.changed.lock().unwrap_or_else(PoisonError::into_inner).extend(DEFINITION_TYPES);
-            self.stale.store(true, Ordering::Release);
+            self.told.fetch_add(1, Ordering::AcqRel);
         }
         self.listening.store(listening, Ordering::Release);
     }
 
     fn is_fresh(&self) -> bool {
-        if self.stale.load(Ordering::Acquire) {
+        if self.held.load(Ordering::Acquire) != self.told.load(Ordering::Acquire) {
             return false;
         }
         self.listening.load(Ordering::Acquire) || {
@@ -230,8 +232,9 @@ impl Definitions {
             return Ok(self.current());
         }
         let deaf = !self.listening.load(Ordering::Acquire);
-        // Cleared before reading: a change that comes meanwhile is loaded next time.
-        self.stale.store(false, Ordering::Release);
+        // Taken before reading: a change that comes meanwhile is loaded next time. The set stays stale until
+        // it is replaced: what a client has stored its next request must be held to.
+        let told = self.told.load(Ordering::Acquire);
         let mut types = std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner));
         if deaf {
             types.extend(DEFINITION_TYPES);
@@ -241,12 +244,12 @@ impl Definitions {
             Ok(set) => {
                 self.tell(&set.validator);
                 self.set.store(Arc::new(set));
+                self.held.store(told, Ordering::Release);
                 *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 Ok(self.current())
             }
             Err(error) => {
                 self.changed.lock().unwrap_or_else(PoisonError::into_inner).extend(types);
-                self.stale.store(true, Ordering::Release);
                 Err(error)
             }
         }
