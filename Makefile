@@ -21,6 +21,10 @@ test-peers: ## against programs of others: Java clients, HL7 software, an OpenID
 	@scripts/setup demo
 	@scripts/test-peers
 
+test-large: ## a Binary of 4 GiB there and back (minutes, 10 GB of disk)
+	@scripts/setup test
+	@DSF_TEST_LARGE=1 cargo test $(CARGO_FLAGS) -p fhir-gateway --test gateway 4_gib -- --nocapture
+
 bench: ## the figures of docs/performance.md, in one run
 	@scripts/setup demo
 	@cargo build $(CARGO_FLAGS) --quiet --release --workspace
@@ -35,4 +39,4 @@ fmt: ## formats the code
 clean: ## removes what was built
 	@cargo clean
 
-.PHONY: help demo test test-peers bench check-compose fmt clean
+.PHONY: help demo test test-peers test-large bench check-compose fmt clean

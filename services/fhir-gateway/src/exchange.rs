@@ -11,6 +11,8 @@ use fhir::{Format, Resource, outcome::Severity};
 use http::{HeaderName, HeaderValue, StatusCode};
 use time::OffsetDateTime;
 
+use crate::data::Blob;
+
 /// The resource types that are served (fhir-endpoint contract 2), in alphabetical order.
 pub const TYPES: [&str; 26] = [
     "ActivityDefinition",
@@ -241,6 +243,13 @@ pub enum Content {
         content_type: String,
         /// The bytes.
         bytes: Bytes,
+    },
+    /// Data of a Binary, sent piece by piece.
+    Blob {
+        /// Value of `Content-Type`.
+        content_type: String,
+        /// Which data.
+        blob: Box<Blob>,
     },
 }
 

@@ -8,6 +8,7 @@
 pub mod audit;
 pub mod changes;
 pub mod config;
+pub mod data;
 pub mod exchange;
 pub mod freshness;
 pub mod http;
@@ -16,6 +17,7 @@ pub mod initial;
 pub mod interactions;
 pub mod listener;
 pub mod oidc;
+mod pages;
 pub mod partners;
 pub mod relay;
 mod report;

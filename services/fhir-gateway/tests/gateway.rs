@@ -2,8 +2,14 @@
 //! limits, WebSockets, replicas, outages.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
 
+#[path = "gateway/binary.rs"]
+mod binary;
 #[path = "gateway/client.rs"]
 mod client;
+#[path = "gateway/pages.rs"]
+mod pages;
+#[path = "gateway/subscriptions.rs"]
+mod subscriptions;
 #[path = "gateway/world.rs"]
 mod world;
 

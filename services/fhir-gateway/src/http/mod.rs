@@ -4,6 +4,7 @@ mod admission;
 mod body;
 mod metrics;
 mod negotiate;
+mod people;
 mod person;
 mod respond;
 mod target;
@@ -16,7 +17,7 @@ use std::{
 
 use access::Identity;
 use bytes::Buf;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tracing::Instrument;
 use warp::{Filter, Rejection, filters::BoxedFilter, reject::Reject, reply::Response};
@@ -24,15 +25,18 @@ use warp::{Filter, Rejection, filters::BoxedFilter, reject::Reject, reply::Respo
 pub use admission::Admission;
 pub use metrics::Metrics;
 pub use negotiate::query as decode_query;
+pub(crate) use negotiate::{format_date, parse_date};
 use person::{Outside, Shown};
 use target::Target;
 
 use crate::{
-    exchange::{Answer, BodyFormat, Interaction, Request},
+    data::MAX_INLINE,
+    exchange::{Answer, BodyFormat, Conditions, Interaction, Request},
     identity::{self, Refusal},
     interactions,
     listener::{Peer, tls::Tls},
     oidc::Oidc,
+    pages::{self, origin},
     site::Site,
     websocket::Sockets,
 };
@@ -115,8 +119,11 @@ pub fn routes(
             }
         })
         .boxed();
+    let people = people::routes(&gateway);
     socket
         .or(persons)
+        .unify()
+        .or(people)
         .unify()
         .or(rest)
         .unify()
@@ -196,13 +203,19 @@ impl Gateway {
         B: Buf,
     {
         let allow = target.allow();
+        if origin::is_foreign(&method, &headers, &self.site.base_url) {
+            self.metrics.refused("foreign-page");
+            return respond::empty(StatusCode::FORBIDDEN);
+        }
         if method == Method::OPTIONS {
             return respond::allowing(StatusCode::OK, allow);
         }
         let root = target == Target::Root;
         let Some(interaction) = target.interaction(&method) else {
             self.drain(body, &headers).await;
-            return if root {
+            return if root && people::wants_page(&method, &headers, &query_text) {
+                self.start_page(caller, headers).await
+            } else if root {
                 self.no_page(&headers, &query_text, method == Method::HEAD)
             } else {
                 respond::allowing(StatusCode::METHOD_NOT_ALLOWED, allow)
@@ -244,8 +257,14 @@ impl Gateway {
             self.metrics.refused("busy");
             return respond::busy();
         };
-        let query = negotiate::query(&query_text);
-        let negotiated = if interaction.resource_type() == Some("Binary") {
+        let mut query = negotiate::query(&query_text);
+        let page = people::is_reading(&interaction) && pages::wanted(&headers, &query);
+        if page {
+            query = pages::query(query, matches!(interaction, Interaction::Search { .. }));
+        }
+        let negotiated = if page {
+            Ok(pages::output())
+        } else if interaction.resource_type() == Some("Binary") {
             negotiate::output_or_raw(&headers, &query)
         } else {
             negotiate::output(&headers, &query)
@@ -259,26 +278,43 @@ impl Gateway {
                 return respond::empty(status);
             }
         };
-        let body = match body_format {
+        let mut body = std::pin::pin!(body);
+        let streamed = matches!(
+            (&interaction, &body_format),
+            (Interaction::Create { ty: "Binary" }, BodyFormat::Raw(_))
+        );
+        let mut more = false;
+        let whole = match body_format {
             BodyFormat::None => bytes::Bytes::new(),
-            _ => match body::read(body, &headers, self.site.limits.max_body, self.body_timeout).await {
-                Ok(body) => body,
-                Err(status) => return respond::empty(status),
-            },
-        };
-        let Some(running) = self.admission.run(present).await else {
-            self.metrics.refused("busy");
-            return respond::busy();
+            BodyFormat::Raw(_) if streamed => {
+                if body::announced(&headers) > self.site.limits.max_binary {
+                    return respond::empty(StatusCode::PAYLOAD_TOO_LARGE);
+                }
+                match body::beginning(&mut body, MAX_INLINE, self.body_timeout).await {
+                    Ok((beginning, all)) => {
+                        more = !all;
+                        beginning
+                    }
+                    Err(status) => return respond::empty(status),
+                }
+            }
+            _ => {
+                match body::read(body.as_mut(), &headers, self.site.limits.max_body, self.body_timeout).await
+                {
+                    Ok(body) => body,
+                    Err(status) => return respond::empty(status),
+                }
+            }
         };
         let request = Request {
             interaction,
             head,
-            identity: caller.identity,
+            identity: Arc::clone(&caller.identity),
             query,
             query_text,
             prefer: negotiate::prefer(&headers),
-            conditions: negotiate::conditions(&headers),
-            body,
+            conditions: if page { Conditions::default() } else { negotiate::conditions(&headers) },
+            body: whole,
             body_format,
             output: output.clone(),
             security_context: headers
@@ -289,6 +325,19 @@ impl Gateway {
             trace_parent: telemetry::context::current(),
         };
         let site = Arc::clone(&self.site);
+        if more {
+            // Its place is that of a transfer; it keeps the one of a request that is present.
+            let first = request.body.clone();
+            let request = Request { body: bytes::Bytes::new(), ..request };
+            let rest = body.map(|part| part.map(body::plain));
+            let answer = interactions::receive(&site, request, first, rest).await;
+            drop(present);
+            return respond::write(answer, &output, head);
+        }
+        let Some(running) = self.admission.run(present).await else {
+            self.metrics.refused("busy");
+            return respond::busy();
+        };
         // A task of its own: what has begun ends, also when the client goes away in the middle.
         let work = async move {
             let answer = interactions::handle(&site, request).await;
@@ -296,6 +345,7 @@ impl Gateway {
             answer
         };
         match tokio::spawn(work.in_current_span()).await {
+            Ok(answer) if page => pages::show(&people::visit(self, caller, headers), answer).await,
             Ok(answer) => respond::write(answer, &output, head),
             Err(error) => {
                 tracing::error!(%error, "an interaction ended without an answer");

@@ -3,7 +3,7 @@ use std::sync::{Arc, OnceLock};
 
 use fhir::{Format, Resource};
 use messaging::event::ResourceEvent;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 use uuid::Uuid;
 
 use super::{Payload, Sockets, Subscription};
@@ -23,6 +23,8 @@ pub(super) struct Version {
     pub(super) read_tags: Vec<String>,
     json: String,
     xml: OnceLock<String>,
+    /// Held until the last session has sent it.
+    _memory: OwnedSemaphorePermit,
 }
 
 impl Delivery {
@@ -97,6 +99,14 @@ async fn deliver(sockets: &Sockets, event: &ResourceEvent) -> Result<(), databas
         tracing::error!(%id, "a stored resource cannot be read");
         return Ok(());
     };
+    let wanted: Vec<_> = wanted.into_iter().filter(|subscription| subscription.matches(&resource)).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let Some(memory) = sockets.memory(json.len()).await else {
+        sockets.drop_all("too much waits for subscribers");
+        return Ok(());
+    };
     let version = Arc::new(Version {
         id,
         number: stored.version,
@@ -104,12 +114,11 @@ async fn deliver(sockets: &Sockets, event: &ResourceEvent) -> Result<(), databas
         read_tags: stored.read_tags,
         json,
         xml: OnceLock::new(),
+        _memory: memory,
     });
     for subscription in wanted {
-        if subscription.matches(&version.resource) {
-            let (subscription, version) = (Arc::clone(subscription), Arc::clone(&version));
-            sockets.queue(&Arc::new(Delivery { subscription, version }));
-        }
+        let (subscription, version) = (Arc::clone(subscription), Arc::clone(&version));
+        sockets.queue(&Arc::new(Delivery { subscription, version }));
     }
     Ok(())
 }
