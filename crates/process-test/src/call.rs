@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum Work {
     Signal { instance: InstanceId, subscription: Uuid, variables: Variables },
-    SignalStart { site: String, definition: Arc<Deployed>, event: String, variables: Variables },
+    StartAt { site: String, definition: Arc<Deployed>, event: String, variables: Variables },
     Start { caller: InstanceId, called: Called },
     CallDone { call: Uuid, called: InstanceId },
     CallThrew { thrower: InstanceId, called: InstanceId, thrown: Thrown },
@@ -73,7 +73,7 @@ impl Network {
                 if start.trigger == StartTrigger::Signal(name.to_owned()) {
                     let (definition, variables) = (Arc::clone(&definition), variables.clone());
                     let site = site.clone();
-                    self.work.push_back(Work::SignalStart { site, definition, event: start.id, variables });
+                    self.work.push_back(Work::StartAt { site, definition, event: start.id, variables });
                 }
             }
         }
@@ -86,7 +86,7 @@ impl Network {
                 let result = self.command(instance, Command::Signal { subscription, variables });
                 self.note(instance, result);
             }
-            Work::SignalStart { site, definition, event, variables } => {
+            Work::StartAt { site, definition, event, variables } => {
                 let id = self.new_id();
                 let state = State::new(&definition.model, id);
                 let instance = self.add(Instance::new(&site, definition, state, format!("key-{id}")));

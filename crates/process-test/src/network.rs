@@ -62,6 +62,16 @@ struct Site {
     reach: Reach,
     /// Oldest first.
     definitions: Vec<Arc<Deployed>>,
+    /// Timer start events of the newest definition of each key and tag.
+    starts: Vec<StartTimer>,
+}
+
+/// A definition that starts by itself.
+struct StartTimer {
+    definition: Arc<Deployed>,
+    event: String,
+    deployed: i64,
+    due: i64,
 }
 
 /// Sites with processes, messages between them, and one clock.
@@ -79,7 +89,9 @@ pub struct Network {
 impl Network {
     /// Sites without processes. Their names are the identifiers of their organizations.
     pub fn new<const N: usize>(sites: [&str; N]) -> Self {
-        let site = |name: &str| (name.to_owned(), Site { reach: Reach::Open, definitions: Vec::new() });
+        let site = |name: &str| {
+            (name.to_owned(), Site { reach: Reach::Open, definitions: Vec::new(), starts: Vec::new() })
+        };
         Self {
             now: START,
             ids: 0,
@@ -113,10 +125,20 @@ impl Network {
     pub fn deploy(&mut self, site: &str, plugin: &Plugin) -> Result<(), Error> {
         let jobs = Arc::new(plugin.jobs.clone());
         let models = plugin.definitions()?;
+        let deployed = self.now;
         let place = self.sites.get_mut(site).ok_or_else(|| Error::Site(site.to_owned()))?;
         for model in models {
             let tag = model.version_tag().unwrap_or_default().to_owned();
-            place.definitions.push(Arc::new(Deployed { model, tag, jobs: Arc::clone(&jobs) }));
+            let definition = Arc::new(Deployed { model, tag, jobs: Arc::clone(&jobs) });
+            let (key, tag) = (definition.model.key(), &definition.tag);
+            place.starts.retain(|start| start.definition.model.key() != key || start.definition.tag != *tag);
+            for event in definition.model.start_events() {
+                if let Some(due) = definition.model.start_due(&event.id, deployed, None) {
+                    let definition = Arc::clone(&definition);
+                    place.starts.push(StartTimer { definition, event: event.id, deployed, due });
+                }
+            }
+            place.definitions.push(definition);
         }
         Ok(())
     }
@@ -272,7 +294,11 @@ impl Network {
             instance.jobs.values().filter(|job| self.is_played(instance, job)).map(|job| job.due)
         });
         let timers = self.instances.iter().flat_map(|instance| instance.timers.values().copied());
-        jobs.chain(timers).chain(self.messages.iter().filter_map(|message| message.expires)).min()
+        let starts = self.sites.values().flat_map(|site| site.starts.iter().map(|start| start.due));
+        jobs.chain(timers)
+            .chain(starts)
+            .chain(self.messages.iter().filter_map(|message| message.expires))
+            .min()
     }
 
     /// Ids of the activities that ended, in order, without the process and bodies of multi-instance
@@ -370,8 +396,23 @@ impl Network {
         Ok(())
     }
 
-    /// Timers and held messages whose time has come; false: none.
+    /// Starts, timers and held messages whose time has come; false: none.
     fn due(&mut self) -> bool {
+        let now = self.now;
+        for (name, site) in &mut self.sites {
+            let Some(index) = site.starts.iter().position(|start| start.due <= now) else { continue };
+            let start = &mut site.starts[index];
+            let (definition, event) = (Arc::clone(&start.definition), start.event.clone());
+            match definition.model.start_due(&event, start.deployed, Some(now)) {
+                Some(due) => start.due = due,
+                None => {
+                    site.starts.remove(index);
+                }
+            }
+            let (site, variables) = (name.clone(), Variables::new());
+            self.work.push_back(Work::StartAt { site, definition, event, variables });
+            return true;
+        }
         let timers = self.instances.iter().enumerate().flat_map(|(index, instance)| {
             instance.timers.iter().map(move |(id, due)| (*due, *id, InstanceId(index)))
         });

@@ -118,3 +118,31 @@ fn workers_see_what_the_manifest_gives_them() {
     network.run().unwrap();
     assert_eq!(network.sent().len(), 4);
 }
+
+#[test]
+fn definitions_start_by_themselves() {
+    let folder = std::env::temp_dir().join(format!("process-test-{}", std::process::id()));
+    let write = |path: &str, text: &str| {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("plugin.toml", "name = \"tick\"\nversion = \"1.0.0.0\"\n");
+    write(
+        "bpe/tick.bpmn",
+        r##"<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" xmlns:camunda="http://camunda.org/schema/1.0/bpmn" targetNamespace="urn:t"><process id="testexample_tick" isExecutable="true" camunda:versionTag="#{version}"><startEvent id="s"><timerEventDefinition><timeCycle>R3/PT10M</timeCycle></timerEventDefinition></startEvent><endEvent id="e"/><sequenceFlow id="f" sourceRef="s" targetRef="e"/></process></definitions>"##,
+    );
+    write(
+        "fhir/ActivityDefinition/tick.xml",
+        r##"<ActivityDefinition xmlns="http://hl7.org/fhir"><meta><profile value="http://dsf.dev/fhir/StructureDefinition/activity-definition"/></meta><url value="http://test.example/bpe/Process/tick"/><version value="#{version}"/><status value="unknown"/></ActivityDefinition>"##,
+    );
+    let mut network = Network::new(["a.test"]);
+    let deployed = network.deploy_folder(&folder);
+    std::fs::remove_dir_all(&folder).unwrap();
+    deployed.unwrap();
+    network.advance(Duration::from_secs(1199)).unwrap();
+    assert_eq!(network.instances().count(), 1);
+    network.advance(Duration::from_secs(3600)).unwrap();
+    assert_eq!(network.instances().count(), 3);
+    assert_eq!(network.next_due(), None);
+}
