@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     error::Error,
     fuse::{Fuse, Place},
+    start_timers,
     store::{Connection, Transaction},
 };
 
@@ -257,6 +258,9 @@ impl Definitions {
                 ],
             )
             .await?;
+        }
+        for (definition, _) in &compiled {
+            start_timers::deployed(&db, definition).await?;
         }
         fuse.pass("deploy", Place::BeforeCommit);
         db.commit().await?;

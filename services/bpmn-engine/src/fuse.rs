@@ -29,7 +29,7 @@ const KINDS: [&str; 18] = [
     "claim",
 ];
 /// Transactions that are no inputs of the stepper.
-const OTHERS: [&str; 2] = ["claim-write-back", "deploy"];
+const OTHERS: [&str; 3] = ["claim-write-back", "deploy", "start-timer"];
 
 /// A place in a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

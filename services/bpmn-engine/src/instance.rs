@@ -374,9 +374,14 @@ impl Instance {
     ///
     /// # Errors
     /// What [`bpmn::step`] says.
-    pub fn apply(&mut self, command: Command, now: OffsetDateTime) -> Result<(), StepError> {
+    pub fn apply(
+        &mut self,
+        command: Command,
+        now: OffsetDateTime,
+        options: Options,
+    ) -> Result<(), StepError> {
         let mut continuations = VecDeque::new();
-        self.step(command, now, &mut continuations)?;
+        self.step(command, now, options, &mut continuations)?;
         let mut budget = CONTINUATIONS;
         while let Some(next) = continuations.pop_front() {
             // Continuations have no effect outside, so they need no transaction of their own: what
@@ -385,7 +390,7 @@ impl Instance {
                 None
             } else {
                 budget -= 1;
-                match self.step(Command::AsyncDue { job: next.id }, now, &mut continuations) {
+                match self.step(Command::AsyncDue { job: next.id }, now, options, &mut continuations) {
                     Ok(()) | Err(StepError::NotWaiting | StepError::NotActive) => continue,
                     Err(error) => Some(error),
                 }
@@ -427,13 +432,14 @@ impl Instance {
         &mut self,
         command: Command,
         now: OffsetDateTime,
+        options: Options,
         continuations: &mut VecDeque<Continuation>,
     ) -> Result<(), StepError> {
         let mut ids = Uuid::now_v7;
         let mut context = Context {
             now: i64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or_default(),
             ids: &mut ids,
-            options: Options::default(),
+            options,
         };
         let (state, effects) = bpmn::step(&self.definition.model, self.state.clone(), command, &mut context)?;
         let throws = effects.iter().any(|effect| matches!(effect, Effect::ThrowSignal { .. }));

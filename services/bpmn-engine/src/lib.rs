@@ -24,6 +24,7 @@ mod pace;
 mod results;
 mod service;
 mod settings;
+mod start_timers;
 mod stepper;
 mod store;
 mod sweep;
@@ -43,4 +44,5 @@ use database::Migration;
 pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "engine", sql: include_str!("../migrations/0001_engine.sql") },
     Migration { version: 2, name: "operations", sql: include_str!("../migrations/0002_operations.sql") },
+    Migration { version: 3, name: "start timers", sql: include_str!("../migrations/0003_start_timers.sql") },
 ];

@@ -161,7 +161,10 @@ async fn serve(nats: &Nats, core: &Arc<Core>, tasks: &mut Tasks) -> Result<(), E
         async move {
             let deployed = async {
                 let mut db = core.pool.get().await?;
-                core.definitions.deploy(&mut db, request, &core.fuse).await
+                let deployed = core.definitions.deploy(&mut db, request, &core.fuse).await;
+                // It may start by itself.
+                core.timers.notify_one();
+                deployed
             };
             match deployed.await {
                 Ok(Ok(deployed)) => Reply::<DeployReply>::Ok(deployed),

@@ -46,6 +46,14 @@ pub struct Config {
     /// A send that still fails after this time reports its error to the model.
     #[serde(default = "default_send_give_up")]
     pub send_give_up: Duration,
+    /// A BPMN error that nobody catches becomes an incident. Off: its path ends silently, as in the
+    /// reference engine, and the Task stays `in-progress` for good.
+    #[serde(default = "default_true")]
+    pub uncaught_errors_raise: bool,
+    /// A waiting inclusive join is looked at again when another token of its scope moves or ends. Off:
+    /// only when a token arrives, as in the reference engine.
+    #[serde(default = "default_true")]
+    pub inclusive_join_reevaluates: bool,
     /// Pause between two sweeps for lost hints, expired leases, held messages and queued starts.
     #[serde(default = "default_sweep")]
     pub sweep: Duration,
@@ -74,6 +82,10 @@ fn default_admission_window() -> Duration {
     Duration::secs(60)
 }
 
+fn default_true() -> bool {
+    true
+}
+
 fn default_send_give_up() -> Duration {
     Duration::secs(10)
 }
@@ -97,6 +109,8 @@ pub struct Limits {
     pub admission_window: std::time::Duration,
     /// See [`Config::send_give_up`].
     pub send_give_up: std::time::Duration,
+    /// See [`Config::uncaught_errors_raise`] and [`Config::inclusive_join_reevaluates`].
+    pub options: bpmn::Options,
 }
 
 impl Config {
@@ -107,6 +121,11 @@ impl Config {
             admission_limit: self.admission_limit,
             admission_window: self.admission_window.get(),
             send_give_up: self.send_give_up.get(),
+            options: bpmn::Options {
+                uncaught_errors_raise: self.uncaught_errors_raise,
+                inclusive_join_reevaluates: self.inclusive_join_reevaluates,
+                ..bpmn::Options::default()
+            },
         }
     }
 

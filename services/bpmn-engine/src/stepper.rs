@@ -182,7 +182,8 @@ impl Core {
         });
     }
 
-    async fn after(self: &Arc<Self>, after: After) {
+    /// What follows a committed transaction.
+    pub(crate) async fn after(self: &Arc<Self>, after: After) {
         self.metrics.instances(after.started, after.ended);
         self.pace.count(after.durations);
         self.hints.tell(&after.ready).await;

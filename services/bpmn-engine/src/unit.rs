@@ -324,7 +324,7 @@ impl Input {
 }
 
 impl<'a> Unit<'a> {
-    fn new(limits: &'a Limits) -> Self {
+    pub(crate) fn new(limits: &'a Limits) -> Self {
         Self {
             limits,
             now: OffsetDateTime::UNIX_EPOCH,
@@ -407,7 +407,7 @@ impl<'a> Unit<'a> {
     /// Carries out a command on an instance and takes up what it leads to.
     pub(crate) fn step(&mut self, id: Uuid, command: bpmn::Command) -> Result<(), bpmn::StepError> {
         let Some(instance) = self.instances.get_mut(&id) else { return Err(bpmn::StepError::NotActive) };
-        instance.apply(command, self.now)?;
+        instance.apply(command, self.now, self.limits.options)?;
         let (key, tag) = instance.process();
         let took = instance
             .durations
@@ -468,7 +468,11 @@ impl<'a> Unit<'a> {
 
     /// Signals reach who was waiting when they were thrown (design 4, promise 9): one piece of own
     /// work per subscription, and a new instance per definition that a signal starts.
-    async fn signals(&mut self, db: &Transaction<'_>, definitions: &Definitions) -> Result<(), Error> {
+    pub(crate) async fn signals(
+        &mut self,
+        db: &Transaction<'_>,
+        definitions: &Definitions,
+    ) -> Result<(), Error> {
         // A started instance may throw again; a chain of definitions that start each other is cut off.
         for _ in 0..SIGNAL_CHAIN {
             let thrown: Vec<(Uuid, crate::instance::Thrown)> = self
@@ -506,7 +510,8 @@ impl<'a> Unit<'a> {
                 }
                 for definition in &newest {
                     if let Some(event) = definition.signal_start(&thrown.name) {
-                        self.start_by_signal(Arc::clone(definition), event, thrown.variables.clone());
+                        // It warns; nobody else is concerned.
+                        let _ = self.start_at_event(Arc::clone(definition), event, thrown.variables.clone());
                     }
                 }
             }

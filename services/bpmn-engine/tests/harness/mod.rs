@@ -175,6 +175,17 @@ impl Site {
         assert_eq!(reply.definitions.len(), 7, "{}: all models are deployed", self.name);
     }
 
+    /// Deploys one more model of the test plugin.
+    pub async fn deploy_model(&self, xml: &str) {
+        let models = BTreeMap::from([("more.bpmn".to_owned(), xml.to_owned())]);
+        let (plugin, version) = ("more".to_owned(), "1.0.0.0".to_owned());
+        let request = DeployRequest { plugin, version, models, jobs: BTreeMap::new() };
+        let _: DeployReply = patient(self.name, "deployment", async || {
+            self.operator.ask(subject::DEPLOY, &request, self.request).await
+        })
+        .await;
+    }
+
     pub async fn try_deliver(&self, request: &DeliverRequest) -> Result<Delivered, RequestError> {
         self.router.ask(subject::DELIVER, request, self.request).await
     }
@@ -364,6 +375,17 @@ pub fn task(id: &str, process: &str, message: &str, key: Option<&str>) -> Delive
             text: json!({"resourceType": "Task", "id": id}).to_string(),
         },
     }
+}
+
+/// A process that starts and ends, and is kept so long afterwards. `start` is the event's definition.
+pub fn brief(name: &str, kept: &str, start: &str) -> String {
+    format!(
+        r#"<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" xmlns:camunda="http://camunda.org/schema/1.0/bpmn" targetNamespace="http://test.example/bpmn">
+<message id="m" name="start"/>
+<process id="testexample_{name}" isExecutable="true" camunda:versionTag="1.0" camunda:historyTimeToLive="{kept}">
+<startEvent id="Start" name="start">{start}</startEvent><endEvent id="End"/>
+<sequenceFlow id="f" sourceRef="Start" targetRef="End"/></process></definitions>"#
+    )
 }
 
 pub fn source(id: &str) -> Source {
