@@ -135,6 +135,13 @@ impl User {
                     subject::MDAT_COUNT,
                     subject::MDAT_IDS,
                     subject::MDAT_ROWS,
+                    subject::RBF_RECIPIENT,
+                    subject::RBF_ENCODE,
+                    subject::RBF_START,
+                    subject::RBF_RUNS,
+                    subject::RBF_OPEN,
+                    subject::RBF_RESULT_SET,
+                    subject::RBF_DATA_SET,
                 ]),
                 own(&["job.>"]),
                 false,
@@ -150,8 +157,16 @@ impl User {
             }
             Self::Linkage => (
                 own(&[subject::MPI_FIND, subject::MPI_MATCH, subject::MPI_CROSS_REFERENCE]),
-                Vec::new(),
-                false,
+                own(&[
+                    subject::RBF_RECIPIENT,
+                    subject::RBF_ENCODE,
+                    subject::RBF_START,
+                    subject::RBF_RUNS,
+                    subject::RBF_OPEN,
+                    subject::RBF_RESULT_SET,
+                    subject::RBF_DATA_SET,
+                ]),
+                true,
             ),
             Self::Operator => {
                 let mut publish = own(&subject::OPERATIONS);
