@@ -13,7 +13,7 @@ use serde_json::json;
 use stand::{NatsServer, Tools};
 
 /// Subject, the users that may publish on it, the users that may subscribe to it. Everybody else is refused.
-const TABLE: [(&str, &str, &str); 31] = [
+const TABLE: [(&str, &str, &str); 33] = [
     ("fhir.event.Task.requested.new", "gateway", ""),
     ("fhir.event.Task.requested.keyed", "gateway", ""),
     ("fhir.changed.Task", "gateway", "gateway"),
@@ -32,6 +32,8 @@ const TABLE: [(&str, &str, &str); 31] = [
     ("pdp.revoked", "operator", "pdp"),
     ("mdat.count", "worker", "mdat"),
     ("mdat.rows", "worker", "mdat"),
+    ("rbf.encode", "worker", "rbf"),
+    ("rbf.data-set", "worker", "rbf"),
     ("$JS.API.STREAM.CREATE.EVENTS", "gateway operator", ""),
     ("$JS.API.STREAM.INFO.EVENTS", "gateway operator router", ""),
     ("$JS.API.STREAM.DELETE.EVENTS", "", ""),
