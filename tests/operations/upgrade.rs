@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use end_to_end::{Peer, TestStand, engine_rows, ping_status, settled, stand, start_ping, wait_for};
 use serde_json::Value;
 use stand::{
-    Service, Tools,
+    Service, Site, Tools,
     postgres::{engine_database, fhir_database},
 };
 
@@ -18,6 +18,19 @@ const ENDED: usize = 3;
 
 fn recordings() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("operations/upgrade")
+}
+
+/// What a dump has in place of the base URLs, whose ports differ from run to run: pairs of placeholder and URL,
+/// in text and in the hexadecimal form of stored resources.
+fn placeholders(stand: &TestStand) -> Vec<(String, String)> {
+    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let of = |site: &Site| {
+        [
+            (format!("{{{{base URL of {}}}}}", site.name), site.base_url.clone()),
+            (format!("{{{{hexadecimal base URL of {}}}}}", site.name), hex(&site.base_url)),
+        ]
+    };
+    stand.sites.iter().flat_map(of).collect()
 }
 
 /// The databases of a site with the names of their dumps.
@@ -67,7 +80,10 @@ async fn record(folder: &Path) -> Result<()> {
         if !output.status.success() {
             bail!("pg_dump: {}", String::from_utf8_lossy(&output.stderr));
         }
-        let text = String::from_utf8(output.stdout)?;
+        let mut text = String::from_utf8(output.stdout)?;
+        for (placeholder, url) in placeholders(&stand) {
+            text = text.replace(&url, &placeholder);
+        }
         // Commands of psql and comments mean nothing to the server.
         let lines = text.lines().filter(|line| !line.starts_with(['\\', '-']) && !line.is_empty());
         std::fs::write(folder.join(file), lines.collect::<Vec<_>>().join("\n") + "\n")?;
@@ -79,7 +95,10 @@ async fn goes_on(recording: &Path) -> Result<()> {
     let mut stand = stand(2, 1).await?;
     stand.sites[0].stop().await;
     for (database, file) in databases(&stand.sites[0].name) {
-        let dump = std::fs::read_to_string(recording.join(file))?;
+        let mut dump = std::fs::read_to_string(recording.join(file))?;
+        for (placeholder, url) in placeholders(&stand) {
+            dump = dump.replace(&placeholder, &url);
+        }
         stand.postgres.execute("postgres", &format!("DROP DATABASE {database} WITH (FORCE)")).await?;
         stand.postgres.execute("postgres", &format!("CREATE DATABASE {database}")).await?;
         stand.postgres.client(&database).await?.batch_execute(&dump).await.context("the dump is restored")?;
