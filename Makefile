@@ -18,7 +18,7 @@ test: ## what CI runs
 	@scripts/check
 
 test-peers: ## against programs of others: Java clients, HL7 software, an OpenID provider (needs JDK 17, mvn, node, npm)
-	@scripts/setup demo
+	@scripts/setup peers
 	@scripts/test-peers
 
 test-large: ## a Binary of 4 GiB there and back (minutes, 10 GB of disk)

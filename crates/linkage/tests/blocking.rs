@@ -7,7 +7,9 @@ use linkage::bits::Bits;
 use linkage::dice::Threshold;
 use linkage::encode::wire_header;
 use linkage::filters::{FilterSet, Header};
-use linkage::matching::{Blocking, BlockingError, MatchError, Options, site_unique};
+use linkage::matching::{
+    Blocking, BlockingError, MatchError, Options, Strategy, Watch, compatible_watched, site_unique,
+};
 use linkage::profile::WireProfile;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -76,4 +78,31 @@ fn blocking_out_of_bounds_is_refused() {
         let refused = site_unique(&sets, &["a", "b"], &options);
         assert_eq!(refused, Err(MatchError::Blocking(BlockingError::Bounds)));
     }
+}
+
+#[test]
+fn a_matching_tells_how_far_it_is_and_stops_when_asked() {
+    let filters = |seed: u64| {
+        let mut set = FilterSet::new(Header { bits: 256, ..wire_header(WireProfile::Stub1) });
+        for record in 0..200_u64 {
+            let mut bits = Bits::new(256);
+            (0..60).for_each(|bit| bits.set(((record * 31 + seed + bit * bit * 7) % 256) as usize));
+            set.push(&bits).unwrap();
+        }
+        set
+    };
+    let sets = [filters(0), filters(5)];
+    let options = Options::new(Threshold::HIGHMED);
+    let all = site_unique(&sets, &["a", "b"], &options).unwrap();
+    assert_eq!(options.watch.progress(), (40_000, 40_000));
+    assert_eq!(all.report.pairs, 40_000);
+    let watch = Watch::default();
+    compatible_watched(&sets, Strategy::Min, 0.8, &watch).unwrap();
+    assert_eq!(watch.progress(), (40_000, 40_000));
+    // The watch was asked before: nothing is decided.
+    let stopped = Options::new(Threshold::HIGHMED);
+    stopped.watch.stop();
+    assert_eq!(site_unique(&sets, &["a", "b"], &stopped), Err(MatchError::Cancelled));
+    watch.stop();
+    assert_eq!(compatible_watched(&sets, Strategy::Min, 0.8, &watch), Err(MatchError::Cancelled));
 }

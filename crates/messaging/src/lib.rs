@@ -10,6 +10,7 @@ pub mod engine;
 pub mod event;
 pub mod hospital;
 pub mod job;
+pub mod linkage;
 pub mod operate;
 pub mod permissions;
 pub mod recipient;

@@ -83,6 +83,22 @@ pub const MDAT_COUNT: &str = "mdat.count";
 pub const MDAT_IDS: &str = "mdat.ids";
 /// Request [`crate::hospital::DataRequest`], answer `Reply<RowsReply>`.
 pub const MDAT_ROWS: &str = "mdat.rows";
+/// Any JSON (`null`) as request, answer `Reply<`[`crate::linkage::RecipientReply`]`>`.
+pub const RBF_RECIPIENT: &str = "rbf.recipient";
+/// Request [`crate::linkage::EncodeRequest`], answer `Reply<EncodeReply>`.
+pub const RBF_ENCODE: &str = "rbf.encode";
+/// Request [`crate::linkage::StartRequest`], answer `Reply<Started>`.
+pub const RBF_START: &str = "rbf.start";
+/// What all replicas together listen to for runs; each listens to its own [`rbf_run`] only.
+pub const RBF_RUNS: &str = "rbf.run.*";
+/// Request [`crate::linkage::OpenRequest`], answer `Reply<OpenReply>`.
+pub const RBF_OPEN: &str = "rbf.open-pseudonyms";
+/// Request [`crate::linkage::ResultSetRequest`], answer `Reply<ResultSetReply>`.
+pub const RBF_RESULT_SET: &str = "rbf.result-set";
+/// Request [`crate::linkage::DataSetRequest`], answer `Reply<DataSetReply>`.
+pub const RBF_DATA_SET: &str = "rbf.data-set";
+/// Queue group of rbf-worker replicas.
+pub const RBF_GROUP: &str = "rbf-worker";
 /// Queue group of mpi-adapter replicas.
 pub const MPI_GROUP: &str = "mpi-adapter";
 /// Queue group of pdp-adapter replicas.
@@ -144,6 +160,12 @@ pub fn changed(resource_type: &str) -> String {
     format!("fhir.changed.{}", token(resource_type))
 }
 
+/// Subject of the runs of one rbf-worker replica: request [`crate::linkage::RunRequest`], answer
+/// `Reply<RunReply>`.
+pub fn rbf_run(replica: &str) -> String {
+    format!("rbf.run.{}", token(replica))
+}
+
 fn job_tokens(job_type: &str) -> String {
     job_type.split('/').map(token).collect::<Vec<_>>().join(".")
 }
@@ -161,6 +183,8 @@ pub fn job_result(job_type: &str) -> String {
 
 /// What the engine subscribes to for results.
 pub const JOB_RESULTS: &str = "job.result.>";
+/// Results of the framework's own job types, which only the router gives.
+pub const OWN_JOB_RESULTS: &str = "job.result.dsf.>";
 
 #[cfg(test)]
 mod tests {

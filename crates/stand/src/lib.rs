@@ -18,6 +18,7 @@ mod ports;
 pub mod postgres;
 mod process;
 mod registry;
+pub mod replica;
 pub mod site;
 mod tools;
 

@@ -56,6 +56,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
             max_connections: config.database_connections as usize,
             allow_unsafe_durability: config.allow_unsafe_durability,
             application: NAME,
+            plans: database::Plans::Once,
         })?;
         pool.prepare(MIGRATIONS).await?;
         let nats = Nats::connect(&config.nats(), NAME).await;

@@ -63,7 +63,7 @@ pub enum Interaction {
     ConditionalDelete { ty: &'static str },
     /// `POST /T/{id}/$permanent-delete`
     PermanentDelete { ty: &'static str, id: String },
-    /// `GET /T?…`
+    /// `GET /T?…` or `POST /T/_search`
     Search { ty: &'static str },
     /// `GET /_history`
     HistorySystem,

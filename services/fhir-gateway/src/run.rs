@@ -145,6 +145,7 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
         max_connections: config.database_connections,
         allow_unsafe_durability: config.database_allow_unsafe,
         application: "fhir-gateway",
+        plans: database::Plans::ByValues,
     })?;
     pool.prepare(MIGRATIONS).await?;
 

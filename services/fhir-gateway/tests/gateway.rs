@@ -8,6 +8,8 @@ mod binary;
 mod client;
 #[path = "gateway/pages.rs"]
 mod pages;
+#[path = "gateway/search_form.rs"]
+mod search_form;
 #[path = "gateway/subscriptions.rs"]
 mod subscriptions;
 #[path = "gateway/world.rs"]

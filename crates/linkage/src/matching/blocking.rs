@@ -3,6 +3,7 @@
 //! It loses pairs, and says how many to expect. Without it everything is compared, which is right up to
 //! about 10^11 pairs (record-linkage.md 11).
 
+use super::Watch;
 use super::site_unique::{Candidate, Site};
 use crate::bits::WORD;
 use crate::dice::Threshold;
@@ -80,7 +81,12 @@ impl Choice {
 }
 
 impl Buckets {
-    pub fn new(blocking: &Blocking, sites: &[Site], bits: u32) -> Result<Buckets, BlockingError> {
+    pub fn new(
+        blocking: &Blocking,
+        sites: &[Site],
+        bits: u32,
+        watch: &Watch,
+    ) -> Result<Buckets, BlockingError> {
         if !(1..=MAX_TABLES).contains(&blocking.tables) || !(1..=MAX_SAMPLE).contains(&blocking.sample) {
             return Err(BlockingError::Bounds);
         }
@@ -102,11 +108,11 @@ impl Buckets {
         let mut mask = vec![0; (bits as usize).div_ceil(WORD)];
         eligible.iter().for_each(|bit| mask[bit / WORD] |= 1 << (bit % WORD));
         let mut buckets = Buckets { blocking: *blocking, eligible: eligible.len(), mask, pairs: Vec::new() };
-        buckets.fill(sites, &eligible)?;
+        buckets.fill(sites, &eligible, watch)?;
         Ok(buckets)
     }
 
-    fn fill(&mut self, sites: &[Site], eligible: &[usize]) -> Result<(), BlockingError> {
+    fn fill(&mut self, sites: &[Site], eligible: &[usize], watch: &Watch) -> Result<(), BlockingError> {
         let mut choice = Choice(self.blocking.seed);
         let mut total = 0;
         for second in 0..sites.len() {
@@ -115,6 +121,10 @@ impl Buckets {
             }
         }
         for _ in 0..self.blocking.tables {
+            // The caller sees that it was stopped.
+            if watch.is_stopped() {
+                break;
+            }
             let mut left = eligible.to_vec();
             let sample: Vec<usize> = (0..self.blocking.sample.min(left.len()))
                 .map(|_| left.swap_remove(choice.below(left.len())))

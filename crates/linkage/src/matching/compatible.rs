@@ -2,7 +2,7 @@
 //! identity of objects, the group that was founded first wins.
 
 use super::prepared::Prepared;
-use super::{Group, MatchError, Record};
+use super::{Group, MatchError, Record, Watch};
 use crate::dice::{Kernel, dice};
 use crate::filters::FilterSet;
 
@@ -129,7 +129,25 @@ impl Groups {
 /// # Errors
 /// When the sets were made in different ways.
 pub fn compatible(sets: &[FilterSet], strategy: Strategy, threshold: f64) -> Result<Vec<Group>, MatchError> {
+    compatible_watched(sets, strategy, threshold, &Watch::default())
+}
+
+/// As [`compatible`], with progress in pairs of records of different sites, and a way to stop.
+///
+/// # Errors
+/// When the sets were made in different ways, or the watch stops it.
+pub fn compatible_watched(
+    sets: &[FilterSet],
+    strategy: Strategy,
+    threshold: f64,
+    watch: &Watch,
+) -> Result<Vec<Group>, MatchError> {
     FilterSet::check(sets)?;
+    let mut seen = 0;
+    for set in sets {
+        watch.expect(seen * set.len() as u64);
+        seen += set.len() as u64;
+    }
     // The first of the largest.
     let Some(largest) = (0..sets.len()).rev().max_by_key(|site| sets[*site].len()) else {
         return Ok(Vec::new());
@@ -137,8 +155,13 @@ pub fn compatible(sets: &[FilterSet], strategy: Strategy, threshold: f64) -> Res
     let mut groups = Groups::new(&sets[largest], strategy, threshold);
     for site in [largest].into_iter().chain((0..sets.len()).filter(|site| *site != largest)) {
         groups.visible = groups.groups.len();
+        let before = groups.records.len() as u64;
         for (index, filter) in sets[site].iter().enumerate() {
+            if watch.is_stopped() {
+                return Err(MatchError::Cancelled);
+            }
             groups.add(Record { site, index }, filter);
+            watch.add(before);
         }
     }
     Ok(groups.finish())

@@ -8,10 +8,12 @@ mod blocking;
 mod compatible;
 mod prepared;
 mod site_unique;
+mod watch;
 
-pub use blocking::{Blocking, BlockingError, BlockingReport};
-pub use compatible::{Strategy, compatible, compatible_single};
+pub use blocking::{Blocking, BlockingError, BlockingReport, MAX_PAIRS};
+pub use compatible::{Strategy, compatible, compatible_single, compatible_watched};
 pub use site_unique::{MAX_CANDIDATES, Matches, Options, Report, site_unique};
+pub use watch::Watch;
 
 use crate::filters::HeaderMismatch;
 
@@ -36,6 +38,9 @@ pub enum MatchError {
     /// More pairs reach the threshold than fit into memory.
     #[error("more than {MAX_CANDIDATES} pairs reach the threshold: raise it")]
     TooManyCandidates,
+    /// Somebody asked the [`Watch`] for it.
+    #[error("the matching was cancelled")]
+    Cancelled,
     /// Blocking that this length of filters does not allow.
     #[error(transparent)]
     Blocking(#[from] BlockingError),

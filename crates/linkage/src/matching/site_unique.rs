@@ -6,12 +6,12 @@
 
 use std::cmp::Ordering;
 use std::num::NonZeroUsize;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use super::blocking::{Blocking, BlockingReport, Buckets};
 use super::prepared::Prepared;
-use super::{Group, MatchError, Record};
+use super::{Group, MatchError, Record, Watch};
 use crate::dice::{Kernel, Least, Threshold, dice};
 use crate::filters::FilterSet;
 
@@ -33,13 +33,21 @@ pub struct Options {
     pub blocking: Option<Blocking>,
     /// How common bits are counted. The result does not depend on it.
     pub kernel: Kernel,
+    /// Tells how far it is, and stops it.
+    pub watch: Arc<Watch>,
 }
 
 impl Options {
     /// One thread, no blocking, the fastest kernel.
     #[must_use]
     pub fn new(threshold: Threshold) -> Options {
-        Options { threshold, threads: NonZeroUsize::MIN, blocking: None, kernel: Kernel::detect() }
+        Options {
+            threshold,
+            threads: NonZeroUsize::MIN,
+            blocking: None,
+            kernel: Kernel::detect(),
+            watch: Arc::default(),
+        }
     }
 }
 
@@ -108,7 +116,7 @@ impl Site {
 /// Sites without a name count as named by their place.
 ///
 /// # Errors
-/// When the sets were made in different ways, or too many pairs reach the threshold.
+/// When the sets were made in different ways, too many pairs reach the threshold, or the watch stops it.
 pub fn site_unique(sets: &[FilterSet], names: &[&str], options: &Options) -> Result<Matches, MatchError> {
     FilterSet::check(sets)?;
     let Some(bits) = sets.first().map(|set| set.header().bits) else {
@@ -122,17 +130,25 @@ pub fn site_unique(sets: &[FilterSet], names: &[&str], options: &Options) -> Res
     let mut report = Report::default();
     let buckets = match &options.blocking {
         None => None,
-        Some(blocking) => Some(Buckets::new(blocking, &sites, bits)?),
+        Some(blocking) => Some(Buckets::new(blocking, &sites, bits, &options.watch)?),
     };
-    for second in 0..sites.len() {
-        for first in 0..second {
-            let (a, b) = (&sites[first], &sites[second]);
-            report.pairs += a.order.len() as u64 * b.order.len() as u64;
-            report.compared += match &buckets {
-                None => search.all((first as u32, a), (second as u32, b)),
-                Some(buckets) => search.listed((first as u32, a), (second as u32, b), buckets),
-            };
-        }
+    let each = || (0..sites.len()).flat_map(|second| (0..second).map(move |first| (first, second)));
+    for (first, second) in each() {
+        options.watch.expect(match &buckets {
+            None => sites[first].order.len() as u64 * sites[second].order.len() as u64,
+            Some(buckets) => buckets.pairs(first, second).len() as u64,
+        });
+    }
+    for (first, second) in each() {
+        let (a, b) = (&sites[first], &sites[second]);
+        report.pairs += a.order.len() as u64 * b.order.len() as u64;
+        report.compared += match &buckets {
+            None => search.all((first as u32, a), (second as u32, b)),
+            Some(buckets) => search.listed((first as u32, a), (second as u32, b), buckets),
+        };
+    }
+    if options.watch.is_stopped() {
+        return Err(MatchError::Cancelled);
     }
     if search.full.load(Relaxed) {
         return Err(MatchError::TooManyCandidates);
@@ -159,7 +175,7 @@ impl Search<'_> {
         let next = AtomicUsize::new(0);
         let run = || {
             let (mut found, mut compared) = (Vec::new(), 0);
-            while !self.full.load(Relaxed) {
+            while !self.full.load(Relaxed) && !self.options.watch.is_stopped() {
                 let part = next.fetch_add(1, Relaxed);
                 if part >= parts {
                     break;
@@ -224,6 +240,7 @@ impl Search<'_> {
                     }
                 }
             }
+            self.options.watch.add(rows.len() as u64 * b.order.len() as u64);
             compared
         })
     }
@@ -233,7 +250,9 @@ impl Search<'_> {
         let pairs = buckets.pairs(first as usize, second as usize);
         self.parallel(pairs.len().div_ceil(TILE * TILE), |part, found| {
             let mut compared = 0;
-            for (row, column) in pairs.iter().skip(part * TILE * TILE).take(TILE * TILE) {
+            let pairs = pairs.get(part * TILE * TILE..).unwrap_or_default();
+            let pairs = pairs.get(..TILE * TILE).unwrap_or(pairs);
+            for (row, column) in pairs {
                 let (row, column) = (*row as usize, *column as usize);
                 if !self.window(a.filters.counts[row], b).contains(&column) {
                     continue;
@@ -243,6 +262,7 @@ impl Search<'_> {
                 compared += 1;
                 self.judge((first, a, row), (second, b, column), count[0], found);
             }
+            self.options.watch.add(pairs.len() as u64);
             compared
         })
     }

@@ -43,6 +43,8 @@ use crate::{
 
 /// Most bytes of a body that are read although the request is refused already.
 const MAX_DRAINED: usize = 1024 * 1024;
+/// Longest form of `POST /T/_search`, in bytes.
+const MAX_SEARCH_FORM: usize = 64 * 1024;
 
 /// What the routes need.
 #[derive(Clone)]
@@ -211,6 +213,7 @@ impl Gateway {
             return respond::allowing(StatusCode::OK, allow);
         }
         let root = target == Target::Root;
+        let by_form = matches!(target, Target::SearchForm { .. });
         let Some(interaction) = target.interaction(&method) else {
             self.drain(body, &headers).await;
             return if root && people::wants_page(&method, &headers, &query_text) {
@@ -221,6 +224,17 @@ impl Gateway {
                 respond::allowing(StatusCode::METHOD_NOT_ALLOWED, allow)
             };
         };
+        let (mut body, mut query_text) = (std::pin::pin!(body), query_text);
+        if by_form {
+            match self.search_form(body.as_mut(), &headers).await {
+                Ok(form) if query_text.is_empty() => query_text = form,
+                Ok(form) => query_text = format!("{query_text}&{form}"),
+                Err(status) => {
+                    self.drain(body, &headers).await;
+                    return respond::empty(status);
+                }
+            }
+        }
         let started = Instant::now();
         let span = tracing::info_span!(
             "request",
@@ -352,6 +366,22 @@ impl Gateway {
                 respond::empty(StatusCode::INTERNAL_SERVER_ERROR)
             }
         }
+    }
+
+    /// Parameters that are sent as a form; they add to those of the URL.
+    async fn search_form<S, B>(&self, body: S, headers: &HeaderMap) -> Result<String, StatusCode>
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send,
+        B: Buf,
+    {
+        let sent = headers.get(header::CONTENT_TYPE).and_then(|sent| sent.to_str().ok()).unwrap_or_default();
+        let media_type = sent.split(';').next().unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        }
+        let form = body::read(body, headers, MAX_SEARCH_FORM, self.body_timeout).await?;
+        // Anything else than ASCII is escaped in such a form.
+        String::from_utf8(form.into()).map_err(|_| StatusCode::BAD_REQUEST)
     }
 
     /// Reads what a client is still sending, within reason: one that writes to a closed connection never

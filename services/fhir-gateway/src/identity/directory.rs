@@ -31,6 +31,16 @@ pub struct Directory {
 /// Current resources by type.
 pub(super) type Resources = BTreeMap<&'static str, Arc<Vec<Arc<Resource>>>>;
 
+/// A write of a transaction that is not committed yet.
+pub struct Change {
+    /// One of the watched types.
+    pub resource_type: &'static str,
+    /// Logical id.
+    pub id: String,
+    /// The new version; none where it was deleted.
+    pub resource: Option<Arc<Resource>>,
+}
+
 /// Who holds a certificate.
 pub enum Holder {
     /// An active organization.
@@ -123,6 +133,22 @@ impl DirectoryCache {
     /// What is known of the snapshot's age.
     pub fn freshness(&self) -> &Freshness {
         &self.freshness
+    }
+
+    /// A snapshot as it will be when some changes are committed, for the rest of their transaction.
+    pub fn with(&self, before: &Directory, changes: Vec<Change>) -> Directory {
+        let mut resources = before.resources.clone();
+        for change in changes {
+            let all = Arc::make_mut(resources.entry(change.resource_type).or_default());
+            let place = all.iter().position(|known| known.id() == Some(change.id.as_str()));
+            match (place, change.resource) {
+                (Some(place), Some(resource)) => all[place] = resource,
+                (Some(place), None) => drop(all.swap_remove(place)),
+                (None, Some(resource)) => all.push(resource),
+                (None, None) => {}
+            }
+        }
+        Directory::build(resources, &self.own)
     }
 
     /// Tells of every new snapshot.

@@ -108,7 +108,7 @@ impl<C: GenericClient> Unit<'_, C> {
 /// The conditions of a query text; anything that is not understood is an error of the client.
 pub(super) fn parse_condition(ty: &str, query: &str) -> Result<Vec<search::Criterion>, Failure> {
     let parameters = split_query(query);
-    match search::parse_criteria(ty, &parameters) {
+    match search::parse_conditions(ty, &parameters) {
         Some(Ok(criteria)) => Ok(criteria),
         Some(Err(problems)) => Err(Failure::BadRequest(result_bundle::problems(&problems))),
         None => Err(Failure::BadRequest(format!("{ty} is not a type of this server"))),

@@ -71,6 +71,7 @@ impl World {
             max_connections: 4,
             allow_unsafe_durability: false,
             application: "gateway-test",
+            plans: database::Plans::ByValues,
         })
         .unwrap();
         pool.prepare(MIGRATIONS).await.unwrap();

@@ -38,7 +38,7 @@ async fn pages_links_and_handling() {
         (Local, "identifier=http://test|none", 0, 0, vec!["self"]),
         (Local, "identifier=http://test|1&identifier=http://test|1", 1, 1, vec!["self", "first", "last"]),
         (Local, "identifier=http://test|1&identifier=http://test|2", 0, 0, vec!["self"]),
-        (Local, "identifier=http://test|1,http://test|2", 0, 0, vec!["self"]),
+        (Local, "identifier=http://test|1,http://test|2", 2, 2, vec!["self", "first", "last"]),
     ];
     for (who, query, total, count, links) in table {
         let answer = site.get(who, &format!("Group?{query}")).await;
