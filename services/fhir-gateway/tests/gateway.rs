@@ -6,6 +6,8 @@
 mod binary;
 #[path = "gateway/client.rs"]
 mod client;
+#[path = "gateway/corpus.rs"]
+mod corpus;
 #[path = "gateway/pages.rs"]
 mod pages;
 #[path = "gateway/search_form.rs"]
@@ -111,7 +113,8 @@ async fn callers_are_known_by_their_certificate() {
 async fn requests_are_negotiated_and_bounded() {
     let world = World::start().await;
     let mut config = world.config();
-    config.body_timeout = config::Duration::millis(500);
+    // Long enough for a whole body on a machine that is busy with other tests.
+    config.body_timeout = config::Duration::secs(3);
     config.idle_timeout = config::Duration::millis(700);
     config.header_timeout = config::Duration::millis(700);
     let gateway = Replica::start(config).await;

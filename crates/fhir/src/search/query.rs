@@ -120,6 +120,11 @@ pub enum Summary {
 }
 
 impl Summary {
+    /// Whether elements that are no part of a summary stay.
+    pub fn keeps_data(self) -> bool {
+        matches!(self, Self::Data | Self::False)
+    }
+
     /// From the parameter's value.
     pub fn parse(value: &str) -> Option<Self> {
         Some(match value {

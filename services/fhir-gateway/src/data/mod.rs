@@ -3,6 +3,7 @@
 //! A transfer holds a few pieces ([`crate::store::CHUNK`]) and no database connection while it waits for
 //! its client; how many there may be at a time is limited here.
 mod download;
+mod embed;
 mod range;
 mod upload;
 
@@ -15,6 +16,8 @@ use tokio::{
 
 use crate::store::Store;
 pub use download::Blob;
+pub(crate) use embed::Embedding;
+pub use embed::MAX_EMBEDDED;
 pub(crate) use range::{Range, range};
 pub(crate) use upload::{Upload, UploadError};
 

@@ -20,6 +20,7 @@ use super::{
     written::Written,
 };
 use crate::{
+    data::Embedding,
     exchange::{Answer, Prefer, Request},
     identity::directory::Change,
     site::Site,
@@ -97,6 +98,7 @@ async fn batch(site: &Site, request: &Request, bundle: &Resource) -> Result<Stri
     });
     let mut references = HashMap::new();
     let mut responses = Vec::new();
+    let mut embedding = Embedding::default();
     for entry in planned {
         // Each entry sees the allow list as the entries before it have left it.
         site.directory.fresh(&site.store).await?;
@@ -107,7 +109,7 @@ async fn batch(site: &Site, request: &Request, bundle: &Resource) -> Result<Stri
                 bundle_entry::check_ids(site, &entry)?;
                 let session = site.store.session().await?;
                 let unit = Unit { verified: verified.clone(), ..Unit::direct(site, request, &session) };
-                unit.entry(entry.clone(), request.prefer, &mut references, None).await
+                unit.entry(entry.clone(), request.prefer, &mut references, None, &mut embedding).await
             }
             .await;
             match done {
@@ -160,6 +162,7 @@ async fn transaction_once(
     let mut new_ids = HashMap::new();
     let mut responses = Vec::new();
     let mut events = Vec::new();
+    let mut embedding = Embedding::default();
     let mut checks = Vec::new();
     let mut changes: Vec<Change> = Vec::new();
     let (mut writes, reads): (Vec<Planned>, Vec<Planned>) = planned
@@ -180,7 +183,7 @@ async fn transaction_once(
             unit.see(&mut changes);
         }
         let done = unit
-            .entry(entry, prefer, &mut references, Some(new_id))
+            .entry(entry, prefer, &mut references, Some(new_id), &mut embedding)
             .await
             .map_err(|failure| whole(failure, index, ty))?;
         changes.extend(done.change);
@@ -201,7 +204,7 @@ async fn transaction_once(
     }
     for entry in reads {
         let (index, ty) = (entry.index, entry.action.resource_type());
-        let json = match unit.entry(entry, prefer, &mut references, Some(None)).await {
+        let json = match unit.entry(entry, prefer, &mut references, Some(None), &mut embedding).await {
             Ok(done) => done.json,
             // What is not there is told in the entry; the bundle is still carried out.
             Err(failure @ (Failure::NotFound | Failure::NotFoundOutcome(_) | Failure::Gone { .. })) => {
@@ -314,6 +317,7 @@ impl<C: GenericClient> Unit<'_, C> {
         prefer: Prefer,
         references: &mut HashMap<String, String>,
         transaction: Option<Option<Uuid>>,
+        embedding: &mut Embedding,
     ) -> Result<Done, Failure> {
         let Planned { full_url, resource, action, if_match, if_none_match, if_modified_since, .. } = entry;
         let ty = action.resource_type();
@@ -355,10 +359,10 @@ impl<C: GenericClient> Unit<'_, C> {
             }
             Action::Read { id, version, head, .. } => {
                 let known = (if_none_match, if_modified_since);
-                self.entry_read(ty, &id, version.as_deref(), head, known).await
+                self.entry_read(ty, &id, version.as_deref(), head, known, embedding).await
             }
             Action::Search { query, head, .. } => {
-                let found = self.search(ty, &split_query(&query), prefer.handling).await?;
+                let found = self.search(ty, &split_query(&query), prefer.handling, embedding).await?;
                 let json = match found.only {
                     Some(stored) => {
                         let url = format!("{}/{ty}/{}", self.site.base_url, stored.id);
@@ -459,10 +463,11 @@ impl<C: GenericClient> Unit<'_, C> {
         version: Option<&str>,
         head: bool,
         known: (Option<u64>, Option<i64>),
+        embedding: &mut Embedding,
     ) -> Result<Done, Failure> {
         let id = uuid(id).ok_or(Failure::NotFound)?;
         let current = self.session.read(ty, id).await?.ok_or(Failure::NotFound)?;
-        let stored = match version {
+        let mut stored = match version {
             None => match current.deleted {
                 Some(deleted) => return Err(gone(&current, deleted)),
                 None => current,
@@ -487,6 +492,9 @@ impl<C: GenericClient> Unit<'_, C> {
         };
         if not_modified {
             return Ok(Done::answer(bundle_entry::status(StatusCode::NOT_MODIFIED, None)));
+        }
+        if !head {
+            embedding.fill(self.session, &mut stored.content, stored.data).await?;
         }
         let url = format!("{}/{ty}/{id}", self.site.base_url);
         let json =

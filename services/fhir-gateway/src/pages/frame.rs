@@ -2,6 +2,7 @@
 use access::Identity;
 
 use super::{Visit, origin};
+use crate::oidc::SESSION;
 
 /// Cookie with the chosen theme.
 pub(super) const THEME_COOKIE: &str = "dsf-theme";
@@ -20,6 +21,8 @@ pub(super) struct Frame {
     pub(super) who: String,
     /// Kind of caller, for people.
     pub(super) kind: &'static str,
+    /// Signed in by a provider: one can sign out.
+    pub(super) session: bool,
     /// Chosen theme.
     pub(super) theme: &'static str,
     /// Token of forms.
@@ -44,6 +47,8 @@ impl Frame {
             title: title.to_owned(),
             base: visit.site.base_url.clone(),
             organization: visit.site.organization.clone(),
+            session: matches!(&*visit.identity, Identity::Practitioner(_))
+                && origin::cookie(&visit.headers, SESSION).is_some(),
             who,
             kind,
             theme: THEMES.into_iter().find(|theme| chosen == Some(theme)).unwrap_or("auto"),

@@ -22,10 +22,14 @@ pub(super) fn stored(row: &Row) -> Stored {
         current: row.get("current"),
         content: row.get("content"),
         read_tags: row.get("read_tags"),
-        data: row
-            .get::<_, Option<Uuid>>("data_id")
-            .map(|id| DataRef { id, size: row.get::<_, i64>("data_size").unsigned_abs() }),
+        data: data_of(row),
     }
+}
+
+/// Columns `data_id` and `data_size`.
+pub(super) fn data_of(row: &Row) -> Option<DataRef> {
+    row.get::<_, Option<Uuid>>("data_id")
+        .map(|id| DataRef { id, size: row.get::<_, i64>("data_size").unsigned_abs() })
 }
 
 impl<C: GenericClient> Session<C> {

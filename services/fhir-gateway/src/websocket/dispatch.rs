@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 use uuid::Uuid;
 
 use super::{Payload, Sockets, Subscription};
-use crate::changes::Signal;
+use crate::{changes::Signal, data::Embedding};
 
 /// A resource version that matched a Subscription.
 pub(super) struct Delivery {
@@ -87,15 +87,17 @@ async fn deliver(sockets: &Sockets, event: &ResourceEvent) -> Result<(), databas
         return Ok(());
     }
     let Ok(id) = event.id.parse::<Uuid>() else { return Ok(()) };
-    let stored = site.store.session().await?.read(&event.resource_type, id).await?;
+    let session = site.store.session().await?;
+    let stored = session.read(&event.resource_type, id).await?;
     // A version that is not current any more has a change of its own coming.
     let Some(stored) = stored.filter(|stored| stored.version == event.version && stored.deleted.is_none())
     else {
         return Ok(());
     };
-    let (Ok(resource), Ok(json)) =
-        (fhir::parse(&stored.content, Format::Json), String::from_utf8(stored.content))
-    else {
+    let mut content = stored.content;
+    Embedding::default().fill(&session, &mut content, stored.data).await?;
+    drop(session);
+    let (Ok(resource), Ok(json)) = (fhir::parse(&content, Format::Json), String::from_utf8(content)) else {
         tracing::error!(%id, "a stored resource cannot be read");
         return Ok(());
     };

@@ -397,3 +397,53 @@ async fn what_is_given_up_or_removed_leaves_no_data() {
     assert_eq!(pieces().await, 0);
     gateway.stop().await;
 }
+
+/// Among other resources a Binary has its data as long as one answer holds them; beyond it says that they
+/// are missing. By itself it is always whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn binaries_among_others_have_their_data() {
+    let world = World::start().await;
+    let gateway = Replica::start(world.config()).await;
+    let address = gateway.address;
+    let local = Client::new(&world.authority, Some(&world.local));
+    let context = context(&local, address, "LOCAL").await;
+    let mut ids = Vec::new();
+    // A small one, one of several pieces, one that no answer has room for.
+    for size in [1000, 700_000, 5 * MIB] {
+        let headers = [("content-type", "application/zip"), ("x-security-context", context.as_str())];
+        let created = send(&local, address, "POST /fhir/Binary", &headers, content(size)).await.unwrap();
+        assert_eq!(created.status(), 201);
+        let location = header(&created, "location").to_owned();
+        ids.push(location.split('/').nth_back(2).unwrap().to_owned());
+    }
+    let ask = async |line: &str, body: &str| -> Value {
+        let headers = [("content-type", JSON), ("accept", JSON)];
+        let answer = local.ask(address, line, &headers, body.as_bytes()).await.unwrap();
+        assert_eq!(answer.status, 200, "{line}: {}", answer.body);
+        serde_json::from_str(&answer.body).unwrap()
+    };
+    let gets: Vec<Value> =
+        ids.iter().map(|id| json!({"request": {"method": "GET", "url": format!("Binary/{id}")}})).collect();
+    let bundle = |kind: &str| json!({"resourceType": "Bundle", "type": kind, "entry": gets}).to_string();
+    let answers = [
+        ("search", ask("GET /fhir/Binary?_sort=_lastUpdated", "").await),
+        ("history", ask("GET /fhir/Binary/_history", "").await),
+        ("batch", ask("POST /fhir/", &bundle("batch")).await),
+        ("transaction", ask("POST /fhir/", &bundle("transaction")).await),
+    ];
+    for (what, answer) in answers {
+        let entries = answer["entry"].as_array().unwrap();
+        let of = |id: &String| &entries.iter().find(|entry| entry["resource"]["id"] == **id).expect(what)["resource"];
+        for (id, size) in ids.iter().zip([1000, 700_000]) {
+            let expected: Vec<u8> = content(size).flatten().collect();
+            assert_eq!(of(id)["data"], STANDARD.encode(expected), "{what}");
+            assert!(of(id)["meta"]["tag"].is_null(), "{what}");
+        }
+        let large = of(&ids[2]);
+        assert!(large["data"].is_null(), "{what}");
+        assert_eq!(large["meta"]["tag"][0]["code"], "SUBSETTED", "{what}");
+    }
+    let summary = ask("GET /fhir/Binary?_summary=true", "").await;
+    assert!(summary["entry"].as_array().unwrap().iter().all(|entry| entry["resource"]["data"].is_null()));
+    gateway.stop().await;
+}
