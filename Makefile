@@ -17,17 +17,18 @@ test: ## what CI runs
 	@scripts/setup test
 	@scripts/check
 
-test-peers: ## against programs of others: the public Java clients, an OpenID provider (needs JDK 17, mvn, node, npm)
-	@scripts/setup demo
+test-peers: ## against programs of others: Java clients, HL7 software, an OpenID provider (needs JDK 17, mvn, node, npm)
+	@scripts/setup peers
 	@scripts/test-peers
+
+test-large: ## a Binary of 4 GiB there and back (minutes, 10 GB of disk)
+	@scripts/setup test
+	@DSF_TEST_LARGE=1 cargo test $(CARGO_FLAGS) -p fhir-gateway --test gateway 4_gib -- --nocapture
 
 bench: ## the figures of docs/performance.md, in one run
 	@scripts/setup demo
 	@cargo build $(CARGO_FLAGS) --quiet --release --workspace
 	@target/release/dsf bench $(BENCH_FLAGS)
-
-test-peers: ## tests against HL7 software that is not ours (needs java and mvn)
-	@scripts/test-peers
 
 check-compose: ## loads every compose file with the reference loader
 	@scripts/check-compose
@@ -38,4 +39,4 @@ fmt: ## formats the code
 clean: ## removes what was built
 	@cargo clean
 
-.PHONY: help demo test test-peers bench check-compose fmt clean
+.PHONY: help demo test test-peers test-large bench check-compose fmt clean

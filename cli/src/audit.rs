@@ -90,6 +90,7 @@ impl Source {
             max_connections: 1,
             allow_unsafe_durability: true,
             application: "dsf-audit",
+            plans: database::Plans::ByValues,
         })?;
         Ok(Opened { pool, key_file, base_url })
     }

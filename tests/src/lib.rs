@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: stands in temporary folders, Tasks, and waiting for conditions.
 #![forbid(unsafe_code)]
 
+pub mod browser;
 mod peer;
 
 pub use peer::Peer;

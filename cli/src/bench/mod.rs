@@ -1,6 +1,7 @@
 //! `dsf bench`: throughput, latency, CPU and memory of a site, measured in one run.
 mod client;
 mod counts;
+mod engine;
 mod linkage;
 mod measure;
 mod report;
@@ -42,6 +43,12 @@ pub struct Arguments {
     /// Measure the record linkage instead; it needs no site.
     #[arg(long)]
     linkage: bool,
+    /// Only the process engine, without sites.
+    #[arg(long)]
+    engine: bool,
+    /// With --engine: numbers of waiting instances, ascending.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 10_000, 100_000, 1_000_000])]
+    waiting: Vec<u64>,
 }
 
 /// Runs all measurements and prints the report as Markdown.
@@ -54,6 +61,17 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
         .dir
         .unwrap_or_else(|| std::env::temp_dir().join(format!("dsf-bench-{}", std::process::id())));
     let progress = Progress::new();
+    if arguments.engine {
+        let span = Duration::from_secs(arguments.seconds);
+        let engine = engine::run(&folder, span, &arguments.waiting, &progress);
+        let report = tokio::task::LocalSet::new().run_until(engine).await;
+        progress.end();
+        if temporary {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+        print!("{}", report?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let options = Options {
         sites: 2,
         replicas: arguments.replicas,

@@ -25,6 +25,8 @@ pub struct Membership {
 pub trait Facts {
     /// Identifier value of the organization that runs this site.
     fn local_organization(&self) -> &str;
+    /// Whether an organization with this identifier value is stored, active or not.
+    fn organization_exists(&self, identifier: &str) -> bool;
     /// Whether an active organization with this identifier value is stored.
     fn organization_is_active(&self, identifier: &str) -> bool;
     /// Roles of an organization, by active affiliations of active parents.

@@ -91,7 +91,8 @@ fn tag(element: &Element, names: &generation::Generation, facts: &dyn Facts) -> 
             if extension.extension_url() == Some(names.read_access_organization) =>
         {
             let identifier = identifier(extension, names)?;
-            known(facts.organization_is_active(identifier))?;
+            // One that is not active may be named; it reads nothing until it is (contract 4.1).
+            known(facts.organization_exists(identifier))?;
             Ok(ReadTag::Organization(identifier.to_owned()))
         }
         (Some("ROLE"), [extension]) if extension.extension_url() == Some(names.read_access_role) => {
@@ -104,7 +105,7 @@ fn tag(element: &Element, names: &generation::Generation, facts: &dyn Facts) -> 
             }
             let parent = identifier(part(parent)?, names)?;
             let role = coding(part(role)?).ok_or(TagError::Form)?;
-            known(facts.organization_is_active(parent) && facts.code_exists(&role.system, &role.code))?;
+            known(facts.organization_exists(parent) && facts.code_exists(&role.system, &role.code))?;
             Ok(ReadTag::Role { parent: parent.to_owned(), role })
         }
         _ => Err(TagError::Form),

@@ -17,6 +17,9 @@ impl Facts for World {
     fn local_organization(&self) -> &str {
         "Test_Organization"
     }
+    fn organization_exists(&self, identifier: &str) -> bool {
+        identifier == "Former_Organization" || self.organization_is_active(identifier)
+    }
     fn organization_is_active(&self, identifier: &str) -> bool {
         ["Test_Organization", "External_Test_Organization", PARENT].contains(&identifier)
     }

@@ -390,6 +390,23 @@ impl Definition {
         children.iter().filter_map(start).collect()
     }
 
+    /// When a timer start event of the process level is due next, in milliseconds since the epoch, as
+    /// `deployed` (the time of deployment) and `last` (the time of its last start) say. `None`: never
+    /// again, or there is no such event. A repetition is anchored at the deployment; what an outage
+    /// skipped is not made up for.
+    pub fn start_due(&self, event: &str, deployed: i64, last: Option<i64>) -> Option<i64> {
+        let Kind::Start(Catch::Timer(timer), _) = &self.element(*self.index.get(event)?).kind else {
+            return None;
+        };
+        let value = crate::value::Value::from(timer.value.text());
+        let (first, repeat) = crate::step::due(timer.form, &value, deployed)?;
+        let Some(last) = last else { return Some(first) };
+        match repeat.cron {
+            Some(cron) => cron.next(last),
+            None => repeat.cycle?.next(deployed, last),
+        }
+    }
+
     /// Names of the messages that start an instance.
     pub fn start_messages(&self) -> Vec<String> {
         let name = |start: StartEvent| match start.trigger {

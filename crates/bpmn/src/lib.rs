@@ -29,6 +29,7 @@ mod expression;
 pub mod iso8601;
 mod lint;
 mod model;
+pub mod retry;
 mod state;
 mod step;
 mod value;

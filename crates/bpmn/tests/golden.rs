@@ -64,7 +64,8 @@ fn files() -> Vec<PathBuf> {
     if std::env::var_os("BLESS").is_some() && !newest.exists() {
         std::fs::write(&newest, serde_json::to_string_pretty(&started()).unwrap() + "\n").unwrap();
     }
-    let files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    let all = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let files: Vec<PathBuf> = all.filter(|path| path.is_file()).collect();
     assert!(!files.is_empty(), "golden states");
     files
 }

@@ -12,5 +12,5 @@ pub use deadpool_postgres::{Object as Connection, Transaction};
 pub use error::{Error, Kind};
 pub use listen::{Notification, listen};
 pub use migrate::Migration;
-pub use pool::{DatabaseConfig, Pool};
+pub use pool::{DatabaseConfig, Plans, Pool};
 pub use tokio_postgres;

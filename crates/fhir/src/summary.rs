@@ -23,12 +23,17 @@ pub fn summarize(mut resource: Resource, summary: Summary) -> Resource {
             resource.remove("text");
         }
     }
+    mark_subsetted(&mut resource);
+    resource
+}
+
+/// Adds the tag `SUBSETTED`: something was left out.
+pub fn mark_subsetted(resource: &mut Resource) {
     let tag = Element::new("tag").with_text("system", OBSERVATION_VALUE).with_text("code", "SUBSETTED");
     match resource.child_mut("meta") {
         Some(meta) => drop(meta.push(tag)),
         None => drop(resource.push(Element::new("meta").with(tag))),
     }
-    resource
 }
 
 /// Keeps what the definitions mark as summary, and what they demand: the rest stays a valid resource.

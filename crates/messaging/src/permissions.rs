@@ -55,6 +55,10 @@ pub struct Permissions {
     pub publish: Vec<String>,
     /// Subjects it may subscribe to.
     pub subscribe: Vec<String>,
+    /// Exceptions from `publish`.
+    pub publish_not: Vec<String>,
+    /// Exceptions from `subscribe`.
+    pub subscribe_not: Vec<String>,
     /// Whether it may answer requests on the reply subjects they carry.
     pub replies: bool,
 }
@@ -171,9 +175,16 @@ impl User {
                 (publish, Vec::new(), false)
             }
         };
+        // Hints begin with `job.`, too: the engine gives no results, and a worker neither hears those of others
+        // nor gives those of the router.
+        let (publish_not, subscribe_not) = match self {
+            Self::Engine => (own(&[subject::JOB_RESULTS]), Vec::new()),
+            Self::Worker => (own(&[subject::OWN_JOB_RESULTS]), own(&[subject::JOB_RESULTS])),
+            _ => (Vec::new(), Vec::new()),
+        };
         let mut subscribe = subscribe;
         subscribe.push(format!("{}.>", inbox_prefix(login)));
-        Permissions { publish, subscribe, replies }
+        Permissions { publish, subscribe, publish_not, subscribe_not, replies }
     }
 }
 
@@ -199,18 +210,26 @@ pub fn account(name: &str, password: impl Fn(User) -> String) -> String {
     let mut text = format!("  {name}: {{\n    jetstream: enabled\n    users: [\n");
     for user in USERS {
         let login = user.login(name);
-        let Permissions { publish, subscribe, replies } = user.permissions(&login);
+        let Permissions { publish, subscribe, publish_not, subscribe_not, replies } =
+            user.permissions(&login);
         let list = |subjects: &[String]| {
             subjects.iter().map(|subject| format!("\"{subject}\"")).collect::<Vec<_>>().join(", ")
+        };
+        let rule = |allow: &[String], deny: &[String]| {
+            if deny.is_empty() {
+                format!("[{}]", list(allow))
+            } else {
+                format!("{{ allow: [{}], deny: [{}] }}", list(allow), list(deny))
+            }
         };
         // A responder may publish once per request on the inbox it was asked from.
         let responses = if replies { ", allow_responses: { max: 1, expires: \"5m\" }" } else { "" };
         let _ = writeln!(
             text,
-            "      {{ user: \"{login}\", password: {}, permissions: {{ publish: [{}], subscribe: [{}]{responses} }} }}",
+            "      {{ user: \"{login}\", password: {}, permissions: {{ publish: {}, subscribe: {}{responses} }} }}",
             password(user),
-            list(&publish),
-            list(&subscribe),
+            rule(&publish, &publish_not),
+            rule(&subscribe, &subscribe_not),
         );
     }
     text.push_str("    ]\n  }\n");

@@ -183,6 +183,8 @@ pub fn job_result(job_type: &str) -> String {
 
 /// What the engine subscribes to for results.
 pub const JOB_RESULTS: &str = "job.result.>";
+/// Results of the framework's own job types, which only the router gives.
+pub const OWN_JOB_RESULTS: &str = "job.result.dsf.>";
 
 #[cfg(test)]
 mod tests {

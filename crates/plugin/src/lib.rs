@@ -101,6 +101,19 @@ pub fn load(folder: &Path, options: &Options) -> Result<Plugin, LoadError> {
 }
 
 impl Plugin {
+    /// The models, compiled as the engine compiles them, in the order of their paths.
+    ///
+    /// # Errors
+    /// When a model does not compile; [`load`] has checked that it does.
+    pub fn definitions(&self) -> Result<Vec<bpmn::Definition>, LoadError> {
+        let options = model::compile_options(&self.jobs);
+        let compile = |(file, text): (&String, &String)| {
+            let model = bpmn::parse(text).map_err(|error| LoadError::file(file, error.to_string()))?;
+            bpmn::compile(&model, &options).map_err(|errors| LoadError::file(file, errors.to_string()))
+        };
+        self.models.iter().map(compile).collect()
+    }
+
     /// What the engine needs.
     pub fn deploy_request(&self) -> DeployRequest {
         DeployRequest {

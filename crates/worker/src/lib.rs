@@ -21,7 +21,7 @@ pub const CONCURRENCY: usize = 16;
 /// partners as little as twenty seconds (`PT20S` in ping), so that a death must not cost an answer.
 pub const LEASE: Duration = Duration::from_secs(10);
 /// Default of [`WorkerConfig::poll`].
-pub const POLL: Duration = Duration::from_secs(1);
+pub const POLL: Duration = Duration::from_secs(5);
 /// Default of [`WorkerConfig::drain`].
 pub const DRAIN: Duration = Duration::from_secs(10);
 /// Jobs asked for in one claim at most: their inputs must fit into one NATS message.

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     error::Error,
+    fuse::Place,
     instance::{ENGINE_KIND, Payload},
     operate::not_paused,
     results::StoredSend,
@@ -74,7 +75,7 @@ pub async fn claim(core: &Core, request: &ClaimRequest) -> Result<ClaimReply, Er
     let left = max.saturating_sub(u32::try_from(jobs.len()).unwrap_or(max));
     if request.types.iter().any(|kind| kind == WRITE_BACK) && left > 0 {
         let size = jobs.iter().map(size_of).sum::<usize>();
-        jobs.extend(claim_write_backs(&mut connection, left, &lease, size).await?);
+        jobs.extend(claim_write_backs(core, &mut connection, left, &lease, size).await?);
     }
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for job in &jobs {
@@ -172,7 +173,9 @@ async fn claim_jobs(
     if !durable {
         db.batch_execute("set local synchronous_commit = off").await?;
     }
+    core.fuse.pass("claim", Place::BeforeCommit);
     db.commit().await?;
+    core.fuse.pass("claim", Place::AfterCommit);
     Ok(jobs)
 }
 
@@ -344,6 +347,7 @@ impl Known {
 }
 
 async fn claim_write_backs(
+    core: &Core,
     connection: &mut Connection,
     max: u32,
     lease: &Lease,
@@ -421,7 +425,9 @@ async fn claim_write_backs(
         db.execute(&statement, &[&back]).await?;
     }
     db.batch_execute("set local synchronous_commit = off").await?;
+    core.fuse.pass("claim-write-back", Place::BeforeCommit);
     db.commit().await?;
+    core.fuse.pass("claim-write-back", Place::AfterCommit);
     Ok(jobs)
 }
 

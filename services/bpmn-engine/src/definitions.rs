@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::Error,
+    fuse::{Fuse, Place},
+    start_timers,
     store::{Connection, Transaction},
 };
 
@@ -221,6 +223,7 @@ impl Definitions {
         &self,
         db: &mut Connection,
         request: DeployRequest,
+        fuse: &Fuse,
     ) -> Result<Result<DeployReply, String>, Error> {
         let mut compiled = Vec::new();
         for (file, xml) in &request.models {
@@ -256,7 +259,12 @@ impl Definitions {
             )
             .await?;
         }
+        for (definition, _) in &compiled {
+            start_timers::deployed(&db, definition).await?;
+        }
+        fuse.pass("deploy", Place::BeforeCommit);
         db.commit().await?;
+        fuse.pass("deploy", Place::AfterCommit);
         let definitions = compiled.into_iter().map(|(definition, _)| {
             self.keep(Arc::clone(&definition));
             messaging::engine::Definition {

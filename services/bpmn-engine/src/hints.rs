@@ -19,6 +19,11 @@ impl Hints {
         Self { nats }
     }
 
+    /// Waits until everything said so far is at the server.
+    pub async fn flush(&self) {
+        let _ = self.nats.client().flush().await;
+    }
+
     /// Says how many jobs of which type are ready. While NATS is away nothing is said.
     pub async fn tell(&self, ready: &BTreeMap<String, usize>) {
         let client = self.nats.client();

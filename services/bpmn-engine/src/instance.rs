@@ -6,7 +6,7 @@ use std::{
 
 use bpmn::{
     CallBinding, Command, Context, Effect, HistoryKind, JobKind, Options, State, StepError, SubscriptionKind,
-    Variables,
+    Variables, retry,
 };
 use messaging::{engine::HistoryEntry, job::FORM};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-use crate::{definitions::Compiled, retry};
+use crate::definitions::Compiled;
 
 /// Version of the stored form of an instance's state.
 pub const STATE_VERSION: i16 = 1;
@@ -374,9 +374,14 @@ impl Instance {
     ///
     /// # Errors
     /// What [`bpmn::step`] says.
-    pub fn apply(&mut self, command: Command, now: OffsetDateTime) -> Result<(), StepError> {
+    pub fn apply(
+        &mut self,
+        command: Command,
+        now: OffsetDateTime,
+        options: Options,
+    ) -> Result<(), StepError> {
         let mut continuations = VecDeque::new();
-        self.step(command, now, &mut continuations)?;
+        self.step(command, now, options, &mut continuations)?;
         let mut budget = CONTINUATIONS;
         while let Some(next) = continuations.pop_front() {
             // Continuations have no effect outside, so they need no transaction of their own: what
@@ -385,7 +390,7 @@ impl Instance {
                 None
             } else {
                 budget -= 1;
-                match self.step(Command::AsyncDue { job: next.id }, now, &mut continuations) {
+                match self.step(Command::AsyncDue { job: next.id }, now, options, &mut continuations) {
                     Ok(()) | Err(StepError::NotWaiting | StepError::NotActive) => continue,
                     Err(error) => Some(error),
                 }
@@ -427,13 +432,14 @@ impl Instance {
         &mut self,
         command: Command,
         now: OffsetDateTime,
+        options: Options,
         continuations: &mut VecDeque<Continuation>,
     ) -> Result<(), StepError> {
         let mut ids = Uuid::now_v7;
         let mut context = Context {
             now: i64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or_default(),
             ids: &mut ids,
-            options: Options::default(),
+            options,
         };
         let (state, effects) = bpmn::step(&self.definition.model, self.state.clone(), command, &mut context)?;
         let throws = effects.iter().any(|effect| matches!(effect, Effect::ThrowSignal { .. }));

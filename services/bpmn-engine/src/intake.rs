@@ -136,8 +136,13 @@ impl Unit<'_> {
         }
     }
 
-    /// Starts an instance at a signal start event. What fails there concerns nobody who waits.
-    pub(crate) fn start_by_signal(&mut self, definition: Arc<Compiled>, event: String, variables: Variables) {
+    /// Starts an instance at a signal or timer start event. What fails there concerns nobody who waits.
+    pub(crate) fn start_at_event(
+        &mut self,
+        definition: Arc<Compiled>,
+        event: String,
+        variables: Variables,
+    ) -> Result<(), StepError> {
         let business_key = Uuid::new_v4().to_string();
         let instance = Instance::new(definition, business_key.clone(), String::new(), self.now);
         let id = instance.id;
@@ -148,10 +153,15 @@ impl Unit<'_> {
             variables,
             source: None,
         };
-        if let Err(error) = self.step(id, command) {
-            self.instances.remove(&id);
-            tracing::warn!(%error, "a definition could not be started by a signal");
+        let result = self.step(id, command);
+        match &result {
+            Ok(()) => self.after.started += 1,
+            Err(error) => {
+                self.instances.remove(&id);
+                tracing::warn!(%error, "a definition could not be started by a signal or timer");
+            }
         }
+        result
     }
 
     fn take(&mut self, id: Uuid, instance: Uuid) {

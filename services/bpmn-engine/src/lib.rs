@@ -12,6 +12,7 @@ mod claim;
 mod definitions;
 mod error;
 mod export;
+mod fuse;
 mod hints;
 mod instance;
 mod intake;
@@ -21,9 +22,9 @@ mod metrics;
 mod operate;
 mod pace;
 mod results;
-mod retry;
 mod service;
 mod settings;
+mod start_timers;
 mod stepper;
 mod store;
 mod sweep;
@@ -43,4 +44,5 @@ use database::Migration;
 pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "engine", sql: include_str!("../migrations/0001_engine.sql") },
     Migration { version: 2, name: "operations", sql: include_str!("../migrations/0002_operations.sql") },
+    Migration { version: 3, name: "start timers", sql: include_str!("../migrations/0003_start_timers.sql") },
 ];

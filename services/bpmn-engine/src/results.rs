@@ -1,5 +1,5 @@
 //! What a worker's answer does, and our own due work.
-use bpmn::{Command, StepError, Value, Variables};
+use bpmn::{Command, StepError, Value, Variables, retry};
 use messaging::job::{
     Acknowledgement, Done, JobResult, MessageOutput, Outcome, SEND, SendFailure, SendRequest, Variable,
 };
@@ -10,7 +10,6 @@ use uuid::Uuid;
 use crate::{
     instance::{Element, Payload, rfc3339},
     message::error_output,
-    retry,
     unit::{JobRow, Output, Unit},
 };
 

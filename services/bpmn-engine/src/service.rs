@@ -22,6 +22,7 @@ use crate::{
     claim::JobId,
     error::Error,
     export,
+    fuse::Fuse,
     hints::Hints,
     operate,
     settings::Config,
@@ -55,11 +56,13 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
             max_connections: config.database_connections as usize,
             allow_unsafe_durability: config.allow_unsafe_durability,
             application: NAME,
+            plans: database::Plans::Once,
         })?;
         pool.prepare(MIGRATIONS).await?;
         let nats = Nats::connect(&config.nats(), NAME).await;
         let hints = Hints::new(nats.clone());
-        let (core, steppers) = Core::start(pool, config.limits(), hints, config.steppers as usize);
+        let fuse = Fuse::new(config.die_at.clone());
+        let (core, steppers) = Core::start(pool, config.limits(), hints, fuse, config.steppers as usize);
         let mut tasks = Tasks(steppers);
         serve(&nats, &core, &mut tasks).await?;
         tasks.0.push(tokio::spawn(sweep::timers(Arc::clone(&core))));
@@ -159,7 +162,10 @@ async fn serve(nats: &Nats, core: &Arc<Core>, tasks: &mut Tasks) -> Result<(), E
         async move {
             let deployed = async {
                 let mut db = core.pool.get().await?;
-                core.definitions.deploy(&mut db, request).await
+                let deployed = core.definitions.deploy(&mut db, request, &core.fuse).await;
+                // It may start by itself.
+                core.timers.notify_one();
+                deployed
             };
             match deployed.await {
                 Ok(Ok(deployed)) => Reply::<DeployReply>::Ok(deployed),

@@ -5,6 +5,8 @@ use config::Duration;
 use messaging::connect::NatsConfig;
 use serde::Deserialize;
 
+use crate::fuse::Point;
+
 /// Prefix of the environment variables.
 pub const PREFIX: &str = "DSF_ENGINE";
 
@@ -44,12 +46,22 @@ pub struct Config {
     /// A send that still fails after this time reports its error to the model.
     #[serde(default = "default_send_give_up")]
     pub send_give_up: Duration,
+    /// A BPMN error that nobody catches becomes an incident. Off: its path ends silently, as in the
+    /// reference engine, and the Task stays `in-progress` for good.
+    #[serde(default = "default_true")]
+    pub uncaught_errors_raise: bool,
+    /// A waiting inclusive join is looked at again when another token of its scope moves or ends. Off:
+    /// only when a token arrives, as in the reference engine.
+    #[serde(default = "default_true")]
+    pub inclusive_join_reevaluates: bool,
     /// Pause between two sweeps for lost hints, expired leases, held messages and queued starts.
     #[serde(default = "default_sweep")]
     pub sweep: Duration,
     /// Number of transactions this replica runs at a time.
     #[serde(default = "default_steppers")]
     pub steppers: u32,
+    /// For tests: the point at which this process ends at once, as in a power cut. See [`crate::fuse`].
+    pub die_at: Option<Point>,
     /// File written when the engine is ready.
     pub ready_file: Option<PathBuf>,
 }
@@ -68,6 +80,10 @@ fn default_admission_limit() -> u32 {
 
 fn default_admission_window() -> Duration {
     Duration::secs(60)
+}
+
+fn default_true() -> bool {
+    true
 }
 
 fn default_send_give_up() -> Duration {
@@ -93,6 +109,8 @@ pub struct Limits {
     pub admission_window: std::time::Duration,
     /// See [`Config::send_give_up`].
     pub send_give_up: std::time::Duration,
+    /// See [`Config::uncaught_errors_raise`] and [`Config::inclusive_join_reevaluates`].
+    pub options: bpmn::Options,
 }
 
 impl Config {
@@ -103,6 +121,11 @@ impl Config {
             admission_limit: self.admission_limit,
             admission_window: self.admission_window.get(),
             send_give_up: self.send_give_up.get(),
+            options: bpmn::Options {
+                uncaught_errors_raise: self.uncaught_errors_raise,
+                inclusive_join_reevaluates: self.inclusive_join_reevaluates,
+                ..bpmn::Options::default()
+            },
         }
     }
 

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::{
     definitions::Definitions,
     error::Error,
+    fuse::{self, Fuse, Place},
     hints::Hints,
     metrics::Metrics,
     pace::Pace,
@@ -35,6 +36,8 @@ const STARTS_PER_BATCH: usize = 16;
 const QUEUE: usize = 1024;
 /// How often a batch is repeated when another transaction was in its way.
 const CONFLICTS: u32 = 8;
+/// See [`fuse`]; only a process that is about to die waits for it.
+const ANSWERS_LEAVE: Duration = Duration::from_millis(50);
 
 /// An input on its way, with where to answer.
 struct Queued {
@@ -65,6 +68,8 @@ pub struct Core {
     pub metrics: Metrics,
     /// How long activities take.
     pub pace: Pace,
+    /// Where a test lets this process die.
+    pub fuse: Fuse,
     /// Woken when a timer was set.
     pub timers: Notify,
     lanes: Vec<Lanes>,
@@ -85,6 +90,7 @@ impl Core {
         pool: Pool,
         limits: Limits,
         hints: Hints,
+        fuse: Fuse,
         steppers: usize,
     ) -> (Arc<Self>, Vec<tokio::task::JoinHandle<()>>) {
         let mut lanes = Vec::new();
@@ -102,6 +108,7 @@ impl Core {
             hints,
             metrics: Metrics::new(),
             pace: Pace::default(),
+            fuse,
             timers: Notify::new(),
             lanes,
             next: AtomicUsize::new(0),
@@ -175,7 +182,8 @@ impl Core {
         });
     }
 
-    async fn after(self: &Arc<Self>, after: After) {
+    /// What follows a committed transaction.
+    pub(crate) async fn after(self: &Arc<Self>, after: After) {
         self.metrics.instances(after.started, after.ended);
         self.pace.count(after.durations);
         self.hints.tell(&after.ready).await;
@@ -221,10 +229,18 @@ async fn step_loop(core: Arc<Core>, mut keyed: mpsc::Receiver<Queued>, mut new: 
             batch.push(next);
         }
         let (answers, after) = process(&core, &batch).await;
+        let burns = |queued: &Queued| core.fuse.burns_at(queued.input.point(), Place::AfterAnswer);
+        let dies = batch.iter().any(burns);
         for (queued, answer) in batch.into_iter().zip(answers) {
             if let Some(sender) = queued.answer {
                 let _ = sender.send(answer);
             }
+        }
+        if dies {
+            // Time for the answers to get onto the wire; a lost one would be the place before.
+            tokio::time::sleep(ANSWERS_LEAVE).await;
+            core.hints.flush().await;
+            fuse::die();
         }
         for after in after {
             core.after(after).await;
@@ -268,7 +284,7 @@ async fn transact(core: &Core, inputs: &[Traced]) -> Result<(Vec<Answer>, After)
     loop {
         let attempt = async {
             let mut connection = core.pool.get().await?;
-            unit::run(&mut connection, &core.definitions, &core.limits, inputs).await
+            unit::run(&mut connection, &core.definitions, &core.limits, &core.fuse, inputs).await
         };
         // A defect in one model must not end the stepper for all others.
         let result = AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|_| {

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::{
     definitions::{Compiled, Definitions},
     error::Error,
+    fuse::{Fuse, Place},
     instance::{Instance, Payload},
     message::Message,
     settings::Limits,
@@ -231,6 +232,7 @@ pub async fn run(
     connection: &mut Connection,
     definitions: &Definitions,
     limits: &Limits,
+    fuse: &Fuse,
     inputs: &[Traced],
 ) -> Result<(Vec<Answer>, After), Error> {
     let db = connection.transaction().await?;
@@ -257,7 +259,9 @@ pub async fn run(
         }
     }
     let after = std::mem::take(&mut unit.after);
+    inputs.iter().for_each(|(input, _)| fuse.pass(input.point(), Place::BeforeCommit));
     db.commit().await?;
+    inputs.iter().for_each(|(input, _)| fuse.pass(input.point(), Place::AfterCommit));
     Ok((answers, after))
 }
 
@@ -278,6 +282,33 @@ impl Input {
         }
     }
 
+    /// Its kind as [`crate::fuse`] names it.
+    pub(crate) fn point(&self) -> &'static str {
+        use messaging::job::Outcome;
+        match self {
+            Self::Deliver(_) => "deliver",
+            Self::Refuse(_) => "refuse",
+            Self::Result(_, result) => match result.outcome {
+                Outcome::Done(_) => "job-done",
+                Outcome::Send(_) => "job-send",
+                Outcome::BpmnError { .. } => "bpmn-error",
+                Outcome::Reject { .. } => "job-rejected",
+                Outcome::Fault { .. } => "job-fault",
+                Outcome::SendFailed(_) => "send-failed",
+                Outcome::Created { .. } => "form-created",
+                Outcome::Written { .. } => "written",
+            },
+            Self::Written(..) => "written",
+            Self::Timer(_) => "timer",
+            Self::Job(_) => "own-work",
+            Self::Operate(_) => "operation",
+            Self::CompleteTask(_) => "user-task",
+            Self::Silent(_) => "lease-over",
+            Self::Admit(_) => "admit",
+            Self::Expire => "expire",
+        }
+    }
+
     /// True when losing it in a crash of the database only costs another attempt: nothing outside
     /// may be reached before a later, durable transaction. (A send is claimed durably.)
     fn is_repeatable(&self) -> bool {
@@ -293,7 +324,7 @@ impl Input {
 }
 
 impl<'a> Unit<'a> {
-    fn new(limits: &'a Limits) -> Self {
+    pub(crate) fn new(limits: &'a Limits) -> Self {
         Self {
             limits,
             now: OffsetDateTime::UNIX_EPOCH,
@@ -376,7 +407,7 @@ impl<'a> Unit<'a> {
     /// Carries out a command on an instance and takes up what it leads to.
     pub(crate) fn step(&mut self, id: Uuid, command: bpmn::Command) -> Result<(), bpmn::StepError> {
         let Some(instance) = self.instances.get_mut(&id) else { return Err(bpmn::StepError::NotActive) };
-        instance.apply(command, self.now)?;
+        instance.apply(command, self.now, self.limits.options)?;
         let (key, tag) = instance.process();
         let took = instance
             .durations
@@ -437,7 +468,11 @@ impl<'a> Unit<'a> {
 
     /// Signals reach who was waiting when they were thrown (design 4, promise 9): one piece of own
     /// work per subscription, and a new instance per definition that a signal starts.
-    async fn signals(&mut self, db: &Transaction<'_>, definitions: &Definitions) -> Result<(), Error> {
+    pub(crate) async fn signals(
+        &mut self,
+        db: &Transaction<'_>,
+        definitions: &Definitions,
+    ) -> Result<(), Error> {
         // A started instance may throw again; a chain of definitions that start each other is cut off.
         for _ in 0..SIGNAL_CHAIN {
             let thrown: Vec<(Uuid, crate::instance::Thrown)> = self
@@ -475,7 +510,8 @@ impl<'a> Unit<'a> {
                 }
                 for definition in &newest {
                     if let Some(event) = definition.signal_start(&thrown.name) {
-                        self.start_by_signal(Arc::clone(definition), event, thrown.variables.clone());
+                        // It warns; nobody else is concerned.
+                        let _ = self.start_at_event(Arc::clone(definition), event, thrown.variables.clone());
                     }
                 }
             }

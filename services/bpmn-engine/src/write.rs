@@ -1,6 +1,7 @@
 //! Second half of a transaction: everything that changed, in one pipeline of multi-row statements.
 use std::collections::{BTreeSet, HashSet};
 
+use bpmn::retry;
 use messaging::job::{Outcome, WRITE_BACK};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -9,7 +10,6 @@ use crate::{
     error::Error,
     instance::{Instance, NewJob, STATE_VERSION},
     message::Message,
-    retry,
     store::{Parameter, Pipeline, Transaction},
     unit::Unit,
 };

@@ -33,6 +33,7 @@ async fn scenarios() {
         "admission",
         "replicas",
         "events",
+        "ticks",
         "calls",
         "operators",
         "paused",
@@ -51,6 +52,7 @@ async fn scenarios() {
         ("admission", tokio::task::spawn_local(starts_wait_for_answers(Arc::clone(&servers)))),
         ("replicas", tokio::task::spawn_local(replicas_share_the_work(Arc::clone(&servers)))),
         ("events", tokio::task::spawn_local(timers_and_signals(Arc::clone(&servers)))),
+        ("ticks", tokio::task::spawn_local(definitions_start_by_themselves(Arc::clone(&servers)))),
         ("calls", tokio::task::spawn_local(calls_are_instances_of_their_own(Arc::clone(&servers)))),
         ("operators", tokio::task::spawn_local(operators_help_failed_steps(Arc::clone(&servers)))),
         ("paused", tokio::task::spawn_local(what_is_paused_waits(Arc::clone(&servers)))),
@@ -360,6 +362,73 @@ async fn timers_and_signals(servers: Arc<Servers>) {
     assert_eq!(site.instance("late").await.status, "active", "a signal reaches only who was waiting");
 }
 
+async fn definitions_start_by_themselves(servers: Arc<Servers>) {
+    let site = Site::start(&servers, "ticks", 3, |_| {}).await;
+    let timer = |form: &str, text: &str| {
+        format!("<timerEventDefinition><{form}>{text}</{form}></timerEventDefinition>")
+    };
+    let repeated = brief("repeated", "P30D", &timer("timeCycle", "R3/PT0.4S"));
+    let once = brief("once", "P30D", &timer("timeDuration", "PT0.3S"));
+    site.deploy_model(&repeated).await;
+    site.deploy_model(&once).await;
+    site.deploy_model(&once).await;
+    let database = servers.postgres.read().await.client("ticks").await.unwrap();
+    let over = async || {
+        let sql = "select count(*) from start_timer where due is null";
+        (database.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == 2).then_some(())
+    };
+    until("ticks", "both timers to be over", over).await;
+    // The same content again starts nothing again; another one replaces it.
+    site.deploy_model(&once).await;
+    until("ticks", "no timer to run", over).await;
+    let count = async |key: &str| {
+        site.instances(None)
+            .await
+            .iter()
+            .filter(|one| one.process_key == format!("testexample_{key}"))
+            .count()
+    };
+    // One start for each time, whoever of the three replicas sees it; a busy machine may skip one.
+    let repeats = count("repeated").await;
+    assert!((1..=3).contains(&repeats), "{repeats}");
+    assert_eq!(count("once").await, 1);
+    site.operate(Action::Pause {
+        scope: PauseScope::Process { key: "testexample_paused".into(), version: "1.0".into() },
+    })
+    .await
+    .unwrap();
+    site.deploy_model(&brief("paused", "P30D", &timer("timeDate", "2020-01-01T00:00:00Z"))).await;
+    site.deploy_model(&brief("once", "P30D", &timer("timeDate", "2020-01-01T00:00:00Z"))).await;
+    until("ticks", "the new content to start", async || (count("once").await == 2).then_some(())).await;
+    assert_eq!(count("paused").await, 0);
+    site.operate(Action::Resume {
+        scope: PauseScope::Process { key: "testexample_paused".into(), version: "1.0".into() },
+    })
+    .await
+    .unwrap();
+    until("ticks", "the resumed one to start", async || (count("paused").await == 1).then_some(())).await;
+
+    // Kept for no time: gone once its Task is written; the Task still counts once.
+    let message = r#"<messageEventDefinition messageRef="m"/>"#;
+    site.deploy_model(&brief("forgotten", "PT0S", message)).await;
+    let start = task("f", "forgotten", "start", Some("f"));
+    site.deliver(&start).await;
+    site.written("Task/f", "completed").await;
+    until("ticks", "the instance to be forgotten", async || {
+        site.instances(Some("f")).await.is_empty().then_some(())
+    })
+    .await;
+    for table in ["history", "instance", "job", "incident"] {
+        let column = if table == "instance" { "id" } else { "instance" };
+        let sql = format!("select count(*) from {table} where {column} not in (select id from instance)");
+        assert_eq!(database.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0), 0, "{table}");
+    }
+    let body: String =
+        database.query_one("select body from message where reference = 'Task/f'", &[]).await.unwrap().get(0);
+    assert_eq!(body, "", "what the Task said is gone");
+    assert_eq!(site.deliver(&start).await, Delivered::Duplicate);
+}
+
 async fn outages_lose_nothing(servers: Arc<Servers>) {
     let site = Arc::new(Site::start(&servers, "outage", 2, |_| {}).await);
     let ended = Arc::default();
@@ -415,10 +484,15 @@ async fn calls_are_instances_of_their_own(servers: Arc<Servers>) {
     let otherwise = site.job("test.Otherwise").await;
     site.done(&otherwise, Done::default()).await;
     site.written("Task/c2", "completed").await;
-    let instances = site.instances(Some("k2")).await;
-    let ended = instances.iter().find(|instance| instance.id == called).unwrap();
-    assert_eq!(ended.status, "cancelled");
-    assert_eq!(ended.parent.as_ref(), instances.iter().map(|i| &i.id).find(|id| **id != called));
+    // The called instance is ended by a job of its own.
+    until(site.name, "the called instance to be cancelled", async || {
+        let instances = site.instances(Some("k2")).await;
+        let caller = instances.iter().map(|instance| instance.id.clone()).find(|id| *id != called);
+        let ended = instances.into_iter().find(|instance| instance.id == called)?;
+        assert_eq!(ended.parent, caller);
+        (ended.status == "cancelled").then_some(())
+    })
+    .await;
 
     // One that nobody catches waits at the called instance; an operator decides.
     site.deliver(&task("c3", "call", "startCall", Some("k3"))).await;
@@ -654,7 +728,11 @@ const BOUNDARIES: [&str; 10] = [
 ];
 
 async fn a_crash_at_any_boundary_loses_nothing(servers: Arc<Servers>) {
-    let mut site = Site::start(&servers, "crashes", 1, |_| {}).await;
+    let mut site = Site::start(&servers, "crashes", 1, |config| {
+        // A crash may take a claim with it, and its lease: longer than a send is tried for by default.
+        config.send_give_up = config::Duration::secs(3600);
+    })
+    .await;
     for (n, boundary) in BOUNDARIES.into_iter().enumerate() {
         let (id, key) = (format!("c{n}"), format!("k{n}"));
         let at = |site: &mut Site, here: &str| {

@@ -9,6 +9,7 @@ use messaging::connect::NatsConfig;
 use serde::Deserialize;
 
 use crate::{
+    data,
     listener::{Timeouts, tls::TlsSettings},
     oidc, site,
 };
@@ -88,6 +89,9 @@ pub struct Config {
     /// Largest request body, in bytes.
     #[serde(default = "max_body")]
     pub max_body: usize,
+    /// Largest Binary that is sent raw, in bytes.
+    #[serde(default = "max_binary")]
+    pub max_binary: u64,
     /// Time for PROXY header and TLS handshake together.
     #[serde(default = "handshake_timeout")]
     pub handshake_timeout: Duration,
@@ -243,6 +247,9 @@ fn wait_timeout() -> Duration {
 }
 fn max_body() -> usize {
     site::DEFAULT_MAX_BODY
+}
+fn max_binary() -> u64 {
+    data::DEFAULT_MAX_BINARY
 }
 fn handshake_timeout() -> Duration {
     Duration::secs(10)

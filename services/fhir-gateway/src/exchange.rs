@@ -11,6 +11,8 @@ use fhir::{Format, Resource, outcome::Severity};
 use http::{HeaderName, HeaderValue, StatusCode};
 use time::OffsetDateTime;
 
+use crate::data::Blob;
+
 /// The resource types that are served (fhir-endpoint contract 2), in alphabetical order.
 pub const TYPES: [&str; 26] = [
     "ActivityDefinition",
@@ -61,7 +63,7 @@ pub enum Interaction {
     ConditionalDelete { ty: &'static str },
     /// `POST /T/{id}/$permanent-delete`
     PermanentDelete { ty: &'static str, id: String },
-    /// `GET /T?…`
+    /// `GET /T?…` or `POST /T/_search`
     Search { ty: &'static str },
     /// `GET /_history`
     HistorySystem,
@@ -241,6 +243,13 @@ pub enum Content {
         content_type: String,
         /// The bytes.
         bytes: Bytes,
+    },
+    /// Data of a Binary, sent piece by piece.
+    Blob {
+        /// Value of `Content-Type`.
+        content_type: String,
+        /// Which data.
+        blob: Box<Blob>,
     },
 }
 

@@ -8,13 +8,16 @@
 pub mod audit;
 pub mod changes;
 pub mod config;
+pub mod data;
 pub mod exchange;
+pub mod freshness;
 pub mod http;
 pub mod identity;
 pub mod initial;
 pub mod interactions;
 pub mod listener;
 pub mod oidc;
+mod pages;
 pub mod partners;
 pub mod relay;
 mod report;

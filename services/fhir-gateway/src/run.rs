@@ -14,6 +14,7 @@ use crate::{
     audit::{self, Audit},
     changes::{Changes, exchange_notices},
     config::{Config, Switch},
+    data::{self, Transfers},
     http::{Admission, Gateway, Metrics, routes},
     identity::{RoleConfig, RolesError, directory::DirectoryCache},
     initial,
@@ -144,6 +145,7 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
         max_connections: config.database_connections,
         allow_unsafe_durability: config.database_allow_unsafe,
         application: "fhir-gateway",
+        plans: database::Plans::ByValues,
     })?;
     pool.prepare(MIGRATIONS).await?;
 
@@ -157,7 +159,8 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
         base_url,
         organization: config.organization.clone(),
         page_count: config.page_count,
-        limits: Limits { max_body: config.max_body, ..Limits::default() },
+        limits: Limits { max_body: config.max_body, max_binary: config.max_binary, ..Limits::default() },
+        transfers: Transfers::default(),
         store: Store::new(pool.clone()),
         roles,
         changes: Changes::new(Arc::clone(&directory), Arc::clone(&definitions)),
@@ -169,6 +172,7 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
     let mut background = vec![tokio::spawn(follow_database(pool, Arc::clone(&site)))];
     initial::load(&site, config.init_bundle.as_deref()).await?;
 
+    background.push(tokio::spawn(data::sweep(site.store.clone())));
     let sockets = Sockets::new(Arc::clone(&site), Arc::clone(&tls), stop.clone());
     background.push(tokio::spawn(dispatch(sockets.clone(), site.changes.signals(), stop.clone())));
     background.push(tokio::spawn(follow_nats(config.clone(), Arc::clone(&site), stop.clone())));
@@ -246,16 +250,16 @@ async fn follow_database(pool: Pool, site: Arc<Site>) {
     while let Some(notification) = notifications.recv().await {
         match notification {
             Notification::Listening => {
-                site.directory.set_listening(true);
-                site.definitions.set_listening(true);
+                site.directory.freshness().set_listening(true);
+                site.definitions.freshness().set_listening(true);
             }
             Notification::Lost => {
-                site.directory.set_listening(false);
-                site.definitions.set_listening(false);
+                site.directory.freshness().set_listening(false);
+                site.definitions.freshness().set_listening(false);
             }
             Notification::Notified { payload, .. } => {
-                site.directory.invalidate(&payload);
-                site.definitions.invalidate(&payload);
+                site.directory.freshness().invalidate(&payload);
+                site.definitions.freshness().invalidate(&payload);
             }
         }
         // Ahead of the next request, and so that WebSockets of removed organizations end.

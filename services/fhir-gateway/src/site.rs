@@ -4,6 +4,7 @@ use std::sync::Arc;
 use crate::{
     audit::Audit,
     changes::Changes,
+    data::{DEFAULT_MAX_BINARY, Transfers},
     identity::{
         RoleConfig,
         directory::{Directory, DirectoryCache},
@@ -28,6 +29,8 @@ pub const DEFAULT_MAX_PAGE_COUNT: u32 = 1000;
 pub struct Limits {
     /// Largest body, in bytes. Beyond it: 413.
     pub max_body: usize,
+    /// Largest Binary, in bytes. Beyond it: 413.
+    pub max_binary: u64,
     /// Most entries in a batch or transaction. Beyond it: 413.
     pub max_bundle_entries: usize,
     /// Most entries on one page of a search. A larger `_count` is cut to it.
@@ -38,6 +41,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_body: DEFAULT_MAX_BODY,
+            max_binary: DEFAULT_MAX_BINARY,
             max_bundle_entries: DEFAULT_MAX_BUNDLE_ENTRIES,
             max_page_count: DEFAULT_MAX_PAGE_COUNT,
         }
@@ -54,6 +58,8 @@ pub struct Site {
     pub page_count: u32,
     /// Limits of one request.
     pub limits: Limits,
+    /// Places for transfers of data.
+    pub transfers: Transfers,
     /// Resources and outbox.
     pub store: Store,
     /// Which certificates are persons of this site, and what they may do.

@@ -5,11 +5,7 @@
 //! another replica; only what changed is read and compiled.
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::Arc,
 };
 
 use arc_swap::ArcSwap;
@@ -21,10 +17,10 @@ use fhir::{
 use telemetry::metrics::{Gauge, meter};
 use uuid::Uuid;
 
-use crate::store::{Session, Store};
-
-/// Oldest set that is used while notifications of the database are not heard.
-const DEAF_AGE: Duration = Duration::from_secs(1);
+use crate::{
+    freshness::Freshness,
+    store::{Session, Store},
+};
 
 /// One compiled set of definitions.
 #[derive(Clone)]
@@ -137,14 +133,7 @@ impl Set {
 /// The current set and what is known of its age.
 pub struct Definitions {
     set: ArcSwap<Set>,
-    /// Types that changed since the set.
-    changed: Mutex<BTreeSet<&'static str>>,
-    stale: AtomicBool,
-    /// Notifications of the database are heard.
-    listening: AtomicBool,
-    loaded: Mutex<Option<Instant>>,
-    /// One load at a time.
-    loading: tokio::sync::Mutex<()>,
+    freshness: Freshness,
     /// Profiles that cannot be used.
     unusable: Gauge<u64>,
 }
@@ -157,11 +146,7 @@ impl Default for Definitions {
                 validator: Arc::new(fhir::framework::validator()),
                 known: Arc::default(),
             }),
-            changed: Mutex::new(DEFINITION_TYPES.into()),
-            stale: AtomicBool::new(true),
-            listening: AtomicBool::new(false),
-            loaded: Mutex::new(None),
-            loading: tokio::sync::Mutex::new(()),
+            freshness: Freshness::new(&DEFINITION_TYPES),
             unusable: meter()
                 .u64_gauge("dsf.gateway.profiles.unusable")
                 .with_description(
@@ -178,31 +163,9 @@ impl Definitions {
         self.set.load_full()
     }
 
-    /// A resource of a type changed; nothing happens for types that define nothing.
-    pub fn invalidate(&self, resource_type: &str) {
-        if let Some(known) = DEFINITION_TYPES.iter().find(|known| **known == resource_type) {
-            self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(known);
-            self.stale.store(true, Ordering::Release);
-        }
-    }
-
-    /// Notifications are heard again (everything may have changed), or are not heard any more.
-    pub fn set_listening(&self, listening: bool) {
-        if listening {
-            self.changed.lock().unwrap_or_else(PoisonError::into_inner).extend(DEFINITION_TYPES);
-            self.stale.store(true, Ordering::Release);
-        }
-        self.listening.store(listening, Ordering::Release);
-    }
-
-    fn is_fresh(&self) -> bool {
-        if self.stale.load(Ordering::Acquire) {
-            return false;
-        }
-        self.listening.load(Ordering::Acquire) || {
-            let loaded = *self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-            loaded.is_some_and(|loaded| loaded.elapsed() < DEAF_AGE)
-        }
+    /// What is known of the set's age.
+    pub fn freshness(&self) -> &Freshness {
+        &self.freshness
     }
 
     /// Renews the set ahead of the next request.
@@ -210,7 +173,7 @@ impl Definitions {
     /// # Errors
     /// The database's.
     pub async fn renew(&self, store: &Store) -> Result<(), database::Error> {
-        if !self.is_fresh() {
+        if !self.freshness.is_fresh() {
             self.fresh(&store.session().await?).await?;
         }
         Ok(())
@@ -222,34 +185,16 @@ impl Definitions {
     /// # Errors
     /// The database's, where a new set was needed.
     pub async fn fresh<C: GenericClient>(&self, session: &Session<C>) -> Result<Arc<Set>, database::Error> {
-        if self.is_fresh() {
-            return Ok(self.current());
+        if !self.freshness.is_fresh()
+            && let Some(load) = self.freshness.begin().await
+        {
+            let types: Vec<&'static str> = load.types().iter().copied().collect();
+            let set = self.current().renewed(session, &types).await?;
+            self.tell(&set.validator);
+            self.set.store(Arc::new(set));
+            load.end();
         }
-        let _one = self.loading.lock().await;
-        if self.is_fresh() {
-            return Ok(self.current());
-        }
-        let deaf = !self.listening.load(Ordering::Acquire);
-        // Cleared before reading: a change that comes meanwhile is loaded next time.
-        self.stale.store(false, Ordering::Release);
-        let mut types = std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner));
-        if deaf {
-            types.extend(DEFINITION_TYPES);
-        }
-        let list: Vec<&'static str> = types.iter().copied().collect();
-        match self.current().renewed(session, &list).await {
-            Ok(set) => {
-                self.tell(&set.validator);
-                self.set.store(Arc::new(set));
-                *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-                Ok(self.current())
-            }
-            Err(error) => {
-                self.changed.lock().unwrap_or_else(PoisonError::into_inner).extend(types);
-                self.stale.store(true, Ordering::Release);
-                Err(error)
-            }
-        }
+        Ok(self.current())
     }
 
     /// Names profiles that have become unusable.

@@ -2,8 +2,18 @@
 //! limits, WebSockets, replicas, outages.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
 
+#[path = "gateway/binary.rs"]
+mod binary;
 #[path = "gateway/client.rs"]
 mod client;
+#[path = "gateway/corpus.rs"]
+mod corpus;
+#[path = "gateway/pages.rs"]
+mod pages;
+#[path = "gateway/search_form.rs"]
+mod search_form;
+#[path = "gateway/subscriptions.rs"]
+mod subscriptions;
 #[path = "gateway/world.rs"]
 mod world;
 
@@ -103,7 +113,8 @@ async fn callers_are_known_by_their_certificate() {
 async fn requests_are_negotiated_and_bounded() {
     let world = World::start().await;
     let mut config = world.config();
-    config.body_timeout = config::Duration::millis(500);
+    // Long enough for a whole body on a machine that is busy with other tests.
+    config.body_timeout = config::Duration::secs(3);
     config.idle_timeout = config::Duration::millis(700);
     config.header_timeout = config::Duration::millis(700);
     let gateway = Replica::start(config).await;

@@ -9,10 +9,14 @@ mod client;
 #[allow(dead_code)]
 mod world;
 
+#[path = "interactions/allow_list.rs"]
+mod allow_list;
 #[path = "interactions/bundle.rs"]
 mod bundle;
 #[path = "interactions/delete.rs"]
 mod delete;
+#[path = "interactions/failing.rs"]
+mod failing;
 #[path = "interactions/generations.rs"]
 mod generations;
 #[path = "interactions/history.rs"]
@@ -21,6 +25,8 @@ mod history;
 mod java_client;
 #[path = "interactions/metadata.rs"]
 mod metadata;
+#[path = "interactions/questionnaires.rs"]
+mod questionnaires;
 #[path = "interactions/read.rs"]
 mod read;
 #[path = "interactions/references.rs"]
@@ -31,5 +37,9 @@ mod rights;
 mod search;
 #[path = "interactions/site.rs"]
 mod site;
+#[path = "interactions/snapshots.rs"]
+mod snapshots;
+#[path = "interactions/subscriptions.rs"]
+mod subscriptions;
 #[path = "interactions/write.rs"]
 mod write;

@@ -43,6 +43,7 @@ async fn write(session: &Session<database::Connection>, ty: &str, content: &Valu
         index: extract(&resource),
         read_tags: Vec::new(),
         context: None,
+        data: None,
         keys_added: Vec::new(),
         keys_removed: Vec::new(),
         events: Vec::new(),

@@ -33,6 +33,7 @@ fn version(json: &str, id: Uuid, number: u64, last_updated: i64, tags: &[&str]) 
         index: extract(&resource),
         read_tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
         context: None,
+        data: None,
         keys_added: Vec::new(),
         keys_removed: Vec::new(),
         events: Vec::new(),

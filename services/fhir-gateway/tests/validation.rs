@@ -91,7 +91,7 @@ async fn resources_are_validated_at_every_replica() {
     assert_eq!(status, 201, "{stored}");
     let refused = (403, vec![error("Patient")]);
     let (status, outcome) = here.ask("POST /fhir/Patient", &patient(PROFILE)).await;
-    assert_eq!((status, issues(&outcome)), refused);
+    assert_eq!((status, issues(&outcome)), refused, "{outcome}");
     until_async("the other replica knows the profile", async || {
         let (status, outcome) = there.ask("POST /fhir/Patient", &patient(PROFILE)).await;
         ((status, issues(&outcome)) == refused).then_some(())

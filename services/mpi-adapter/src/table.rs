@@ -52,6 +52,7 @@ impl Table {
             max_connections: MAX_CONNECTIONS,
             allow_unsafe_durability: false,
             application: "mpi-adapter",
+            plans: database::Plans::ByValues,
         })
         .map_err(setup)?;
         pool.prepare(MIGRATIONS).await.map_err(setup)?;

@@ -26,7 +26,7 @@ pub const DIRECTORY_AGE: Duration = Duration::secs(5);
 /// How long the engine keeps a job for us between signs of life.
 pub const LEASE: Duration = Duration(worker::LEASE);
 /// How often ready jobs are asked for when no hint came.
-pub const POLL: Duration = Duration::secs(1);
+pub const POLL: Duration = Duration::secs(5);
 
 /// All settings. Fields without a default must be given.
 #[derive(Debug, Clone, Deserialize)]

@@ -20,6 +20,15 @@ impl Compiler<'_> {
                         }
                         Catch::None => None,
                         _ if by_event => None,
+                        Catch::Timer(timer) if in_process && !timer.value.is_literal() => Some(
+                            "the time of a start event must not be an expression: nothing has a value yet",
+                        ),
+                        Catch::Timer(timer)
+                            if in_process
+                                && crate::step::due(timer.form, &timer.value.text().into(), 0).is_none() =>
+                        {
+                            Some("the value of this timer is no supported time")
+                        }
                         Catch::Error { .. } | Catch::Escalation { .. } | Catch::Link => {
                             Some("this start event is only allowed in an event subprocess")
                         }

@@ -245,13 +245,13 @@ impl<'d> Run<'d, '_, '_> {
 
 /// How a timer repeats; not at all where both are absent.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Repeat {
-    pub(super) cycle: Option<Cycle>,
-    pub(super) cron: Option<Cron>,
+pub(crate) struct Repeat {
+    pub(crate) cycle: Option<Cycle>,
+    pub(crate) cron: Option<Cron>,
 }
 
 /// When a timer is due, and how it repeats.
-pub(super) fn due(form: TimerForm, value: &Value, now: i64) -> Option<(i64, Repeat)> {
+pub(crate) fn due(form: TimerForm, value: &Value, now: i64) -> Option<(i64, Repeat)> {
     let text = match value {
         Value::String(text) | Value::Date(text) => text.trim(),
         _ => return None,

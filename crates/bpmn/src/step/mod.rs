@@ -12,6 +12,7 @@ mod scope;
 
 use std::collections::BTreeMap;
 
+pub(crate) use event::due;
 use uuid::Uuid;
 
 use crate::command::{Command, Context, StartAt};

@@ -12,7 +12,11 @@ pub fn matches(criteria: &[Criterion], resource: &Resource) -> bool {
 }
 
 fn holds(criterion: &Criterion, values: &[IndexValue], resource: &Resource) -> bool {
+    let own_element = matches!(criterion.parameter.name, "_id" | "_lastUpdated");
     match (&criterion.test, criterion.parameter.name) {
+        (Test::Any(any), _) if own_element => {
+            any.iter().any(|test| holds(&Criterion { test: test.clone(), ..*criterion }, values, resource))
+        }
         (Test::Id(id), _) => resource.id() == Some(id.as_str()),
         (Test::Date { comparison, low, high }, "_lastUpdated") => resource
             .last_updated()
@@ -22,15 +26,16 @@ fn holds(criterion: &Criterion, values: &[IndexValue], resource: &Resource) -> b
             let mut own = values.iter().filter(|value| value.parameter == criterion.parameter);
             match criterion.modifier {
                 // `:not` also finds resources without the element.
-                Modifier::Not => !own.any(|value| meets(criterion, &value.value)),
-                _ => own.any(|value| meets(criterion, &value.value)),
+                Modifier::Not => !own.any(|value| meets(&criterion.test, criterion.modifier, &value.value)),
+                _ => own.any(|value| meets(&criterion.test, criterion.modifier, &value.value)),
             }
         }
     }
 }
 
-fn meets(criterion: &Criterion, value: &Value) -> bool {
-    match (&criterion.test, value) {
+fn meets(test: &Test, modifier: Modifier, value: &Value) -> bool {
+    match (test, value) {
+        (Test::Any(any), value) => any.iter().any(|test| meets(test, modifier, value)),
         (Test::Token { system, code }, Value::Token { system: own, code: own_code })
         | (Test::Token { system, code }, Value::Identifier { system: own, code: own_code }) => {
             let system_fits = match system {
@@ -40,13 +45,13 @@ fn meets(criterion: &Criterion, value: &Value) -> bool {
             };
             system_fits && code.as_ref().is_none_or(|code| code == own_code)
         }
-        (Test::Text(text), Value::Text(own)) => match criterion.modifier {
+        (Test::Text(text), Value::Text(own)) => match modifier {
             Modifier::Exact => own == text,
             Modifier::Contains => own.to_lowercase().contains(&text.to_lowercase()),
             _ => own.to_lowercase().starts_with(&text.to_lowercase()),
         },
         (Test::Uri { uri, version }, Value::Uri { uri: own, version: own_version }) => {
-            let fits = match criterion.modifier {
+            let fits = match modifier {
                 Modifier::Below => own.starts_with(uri.as_str()),
                 _ => own == uri,
             };

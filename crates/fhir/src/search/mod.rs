@@ -15,5 +15,5 @@ pub use matching::matches;
 pub use parameters::{COMMON, Include, Parameter, ParameterKind, TypeSearch, search_of, types};
 pub use query::{
     Comparison, Criterion, Modifier, Problem, ProblemKind, Query, Sort, Summary, SystemTest, Test,
-    parse_criteria, parse_query,
+    parse_conditions, parse_criteria, parse_query,
 };

@@ -1,4 +1,6 @@
 //! Queries: from parameter names and values to criteria, with every problem listed.
+use std::borrow::Cow;
+
 use super::{
     extract::{split_canonical, unversioned},
     parameters::{Include, Parameter, ParameterKind, TypeSearch, search_of},
@@ -82,6 +84,8 @@ pub enum Test {
     },
     /// Logical id.
     Id(String),
+    /// At least one of these: a value with commas.
+    Any(Vec<Test>),
 }
 
 /// One condition. All conditions of a query must hold.
@@ -116,6 +120,11 @@ pub enum Summary {
 }
 
 impl Summary {
+    /// Whether elements that are no part of a summary stay.
+    pub fn keeps_data(self) -> bool {
+        matches!(self, Self::Data | Self::False)
+    }
+
     /// From the parameter's value.
     pub fn parse(value: &str) -> Option<Self> {
         Some(match value {
@@ -197,26 +206,58 @@ pub struct Query {
 const IGNORED_IN_CONDITIONS: [&str; 8] =
     ["_sort", "_include", "_revinclude", "_page", "_count", "_format", "_pretty", "_summary"];
 
-/// Reads the conditions of a conditional interaction or Subscription; every problem is an error there.
-/// `None` for types that are not served.
+/// Reads the criteria of a Subscription; every problem is an error there. `None` for types that are not
+/// served.
 pub fn parse_criteria(
     resource_type: &str,
     parameters: &[(String, String)],
+) -> Option<Result<Vec<Criterion>, Vec<Problem>>> {
+    criteria(resource_type, parameters, Commas::Separate)
+}
+
+/// Reads the conditions of a conditional interaction or reference, as [`parse_criteria`]. A comma is part
+/// of the value there, as peers have it (fhir-endpoint contract 2): such a condition names one resource,
+/// and an identifier with a comma must never mean another one.
+pub fn parse_conditions(
+    resource_type: &str,
+    parameters: &[(String, String)],
+) -> Option<Result<Vec<Criterion>, Vec<Problem>>> {
+    criteria(resource_type, parameters, Commas::Belong)
+}
+
+/// What a comma in a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Commas {
+    /// It stands between alternatives; a backslash takes its meaning away.
+    Separate,
+    /// A character like others.
+    Belong,
+}
+
+fn criteria(
+    resource_type: &str,
+    parameters: &[(String, String)],
+    commas: Commas,
 ) -> Option<Result<Vec<Criterion>, Vec<Problem>>> {
     let kept: Vec<(String, String)> = parameters
         .iter()
         .filter(|(name, _)| !IGNORED_IN_CONDITIONS.contains(&name.as_str()))
         .cloned()
         .collect();
-    let query = parse_query(resource_type, &kept)?;
+    let query = parse(resource_type, &kept, commas)?;
     Some(if query.problems.is_empty() { Ok(query.criteria) } else { Err(query.problems) })
 }
 
 /// Reads a query. `None` for types that are not served.
 pub fn parse_query(resource_type: &str, parameters: &[(String, String)]) -> Option<Query> {
+    parse(resource_type, parameters, Commas::Separate)
+}
+
+fn parse(resource_type: &str, parameters: &[(String, String)], commas: Commas) -> Option<Query> {
     let row = search_of(resource_type)?;
     let mut reader = Reader {
         row,
+        commas,
         query: Query {
             resource_type: row.resource_type,
             criteria: Vec::new(),
@@ -270,6 +311,7 @@ impl Links {
 
 struct Reader {
     row: &'static TypeSearch,
+    commas: Commas,
     query: Query,
 }
 
@@ -354,7 +396,11 @@ impl Reader {
         let Some(modifier) = modifier(parameter, suffix) else {
             return self.problem(name, ProblemKind::UnsupportedParameter, "no such modifier", value);
         };
-        match test(parameter, modifier, value) {
+        let test = match self.commas {
+            Commas::Separate if value.contains([',', '\\']) => any(parameter, modifier, value),
+            _ => test(parameter, modifier, value, Escapes::No),
+        };
+        match test {
             Some(test) => self.query.criteria.push(Criterion { parameter, modifier, test }),
             None => self.problem(name, ProblemKind::UnparsableValue, "value cannot be read", value),
         }
@@ -373,7 +419,84 @@ fn modifier(parameter: &Parameter, suffix: Option<&str>) -> Option<Modifier> {
     }
 }
 
-fn test(parameter: &Parameter, modifier: Modifier, value: &str) -> Option<Test> {
+/// The alternatives of a value; none where one of them cannot be read, or there are too many.
+fn any(parameter: &Parameter, modifier: Modifier, value: &str) -> Option<Test> {
+    let choices = choices(value);
+    if choices.len() > MAX_PARTS {
+        return None;
+    }
+    let mut tests = Vec::with_capacity(choices.len() + 1);
+    // Public servers take a comma as part of the value (contract 2): what is written so is found, too.
+    let free = matches!(parameter.kind, ParameterKind::Token | ParameterKind::String | ParameterKind::Uri);
+    if free || modifier == Modifier::Identifier {
+        tests.extend(test(parameter, modifier, value, Escapes::No));
+    }
+    for choice in choices {
+        let test = test(parameter, modifier, choice, Escapes::Yes)?;
+        if !tests.contains(&test) {
+            tests.push(test);
+        }
+    }
+    match tests.len() {
+        0 => None,
+        1 => tests.pop(),
+        _ => Some(Test::Any(tests)),
+    }
+}
+
+/// Splits at commas that are not escaped; empty parts are left out.
+fn choices(value: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = value;
+    while let Some(at) = unescaped_at(rest, ',') {
+        parts.push(&rest[..at]);
+        rest = &rest[at + 1..];
+    }
+    parts.push(rest);
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+/// Where a separator stands without a backslash before it.
+fn unescaped_at(text: &str, separator: char) -> Option<usize> {
+    let mut escaped = false;
+    text.char_indices()
+        .find(|(_, letter)| {
+            let found = !escaped && *letter == separator;
+            escaped = !escaped && *letter == '\\';
+            found
+        })
+        .map(|(at, _)| at)
+}
+
+/// Whether a backslash takes the meaning of `,`, `|`, `$` and itself away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Escapes {
+    Yes,
+    No,
+}
+
+impl Escapes {
+    fn plain(self, text: &str) -> Cow<'_, str> {
+        if self == Self::No || !text.contains('\\') {
+            return Cow::Borrowed(text);
+        }
+        let mut plain = String::with_capacity(text.len());
+        let mut letters = text.chars().peekable();
+        while let Some(letter) = letters.next() {
+            match letters.peek() {
+                Some(next @ (',' | '|' | '$' | '\\')) if letter == '\\' => {
+                    plain.push(*next);
+                    letters.next();
+                }
+                _ => plain.push(letter),
+            }
+        }
+        Cow::Owned(plain)
+    }
+}
+
+fn test(parameter: &Parameter, modifier: Modifier, value: &str, escapes: Escapes) -> Option<Test> {
     // No text of a resource holds NUL, and no database takes it as one.
     if value.is_empty() || value.contains('\0') {
         return None;
@@ -383,28 +506,34 @@ fn test(parameter: &Parameter, modifier: Modifier, value: &str) -> Option<Test> 
             is_uuid(value).then(|| Test::Id(value.to_lowercase()))
         }
         ParameterKind::Token if parameter.paths == ["active"] => {
-            matches!(value, "true" | "false").then(|| token(value))
+            matches!(value, "true" | "false").then(|| token(value, escapes))
         }
-        ParameterKind::Token => Some(token(value)),
-        ParameterKind::String => Some(Test::Text(value.to_owned())),
+        ParameterKind::Token => Some(token(value, escapes)),
+        ParameterKind::String => Some(Test::Text(escapes.plain(value).into_owned())),
         ParameterKind::Uri => {
-            let (uri, version) = split_canonical(value);
+            let value = escapes.plain(value);
+            let (uri, version) = split_canonical(&value);
             // A bare id is no canonical (contract 2, depends-on).
             let readable = parameter.name != "depends-on" || uri.contains(':');
             readable.then(|| Test::Uri { uri: uri.to_owned(), version: version.map(str::to_owned) })
         }
-        ParameterKind::Reference if modifier == Modifier::Identifier => Some(token(value)),
-        ParameterKind::Reference => references(parameter, value),
+        ParameterKind::Reference if modifier == Modifier::Identifier => Some(token(value, escapes)),
+        ParameterKind::Reference => references(parameter, &escapes.plain(value)),
         ParameterKind::Date => date(value),
     }
 }
 
-fn token(value: &str) -> Test {
-    match value.split_once('|') {
-        None => Test::Token { system: SystemTest::Any, code: Some(value.to_owned()) },
+fn token(value: &str, escapes: Escapes) -> Test {
+    let bar = match escapes {
+        Escapes::Yes => unescaped_at(value, '|'),
+        Escapes::No => value.find('|'),
+    };
+    let plain = |text: &str| escapes.plain(text).into_owned();
+    match bar.map(|at| (&value[..at], &value[at + 1..])) {
+        None => Test::Token { system: SystemTest::Any, code: Some(plain(value)) },
         Some((system, code)) => Test::Token {
-            system: if system.is_empty() { SystemTest::None } else { SystemTest::Is(system.to_owned()) },
-            code: (!code.is_empty()).then(|| code.to_owned()),
+            system: if system.is_empty() { SystemTest::None } else { SystemTest::Is(plain(system)) },
+            code: (!code.is_empty()).then(|| plain(code)),
         },
     }
 }

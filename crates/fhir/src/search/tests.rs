@@ -1,5 +1,5 @@
 //! Queries of the contract, understood and refused, and what they match.
-use super::*;
+use super::{query::MAX_PARTS, *};
 use crate::{Format, parse};
 
 fn pairs(query: &str) -> Vec<(String, String)> {
@@ -54,6 +54,18 @@ fn criteria_match_in_memory() {
         ("requester:identifier=http://dsf.dev/sid/organization-identifier|a.test", true),
         ("_id=0D1F9F5E-3F56-4F5B-9D55-0F0F0F0F0F0F", true),
         ("status=requested&identifier=8", false),
+        ("status=draft,requested", true),
+        ("status=draft,failed", false),
+        ("status:not=draft,failed", true),
+        ("status:not=draft,requested", false),
+        ("status=draft\\,requested", false),
+        ("status=,requested", true),
+        ("identifier=http://other|7,http://send|7", true),
+        ("identifier=http://send\\|7", false),
+        ("_id=11111111-1111-4111-8111-111111111111,0d1f9f5e-3f56-4f5b-9d55-0f0f0f0f0f0f", true),
+        ("_id=11111111-1111-4111-8111-111111111111,21111111-1111-4111-8111-111111111111", false),
+        ("_lastUpdated=2026-11-22,2026-11-23", true),
+        ("authored-on=lt2026-11-22,gt2026-11-24", false),
     ];
     for (query, expected) in table {
         let criteria = parse_criteria("Task", &pairs(query)).unwrap().unwrap();
@@ -71,6 +83,9 @@ fn what_is_not_understood_is_listed() {
         ("Task", "_id=7", UnparsableValue),
         ("Task", "authored-on=soon", UnparsableValue),
         ("Task", "authored-on=gt2026", UnparsableValue),
+        ("Task", "authored-on=2026,soon", UnparsableValue),
+        ("Task", "_id=7,8", UnparsableValue),
+        ("Task", "requester=,", UnparsableValue),
         ("Task", "_include=Task:requester", UnparsableValue),
         ("Task", "_sort=x", UnparsableValue),
         ("Task", "_sort=_id&_sort=status", UnsupportedNumberOfValues),
@@ -84,6 +99,21 @@ fn what_is_not_understood_is_listed() {
         assert_eq!(kinds, [kind], "{ty}?{query}");
     }
     assert!(parse_query("Observation", &[]).is_none());
+}
+
+/// A condition names one resource: what peers write with a comma is one value.
+#[test]
+fn commas_of_conditions_are_part_of_the_value() {
+    let of = |code: &str| Test::Token {
+        system: SystemTest::Is("http://s".to_owned()),
+        code: Some(code.to_owned()),
+    };
+    let conditions = parse_conditions("Task", &pairs("identifier=http://s|a,b")).unwrap().unwrap();
+    assert_eq!(conditions[0].test, of("a,b"));
+    let criteria = parse_criteria("Task", &pairs("identifier=http://s|a\\,b,http://s|c")).unwrap().unwrap();
+    assert_eq!(criteria[0].test, Test::Any(vec![of("a\\,b,http://s|c"), of("a,b"), of("c")]));
+    let many = format!("status={}", "a,".repeat(MAX_PARTS + 1));
+    assert_eq!(parse_query("Task", &pairs(&many)).unwrap().problems.len(), 1);
 }
 
 #[test]

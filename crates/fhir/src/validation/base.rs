@@ -7,13 +7,13 @@
 //! `F` for a filter), `D url contexts` an extension with its elements `E` (path, slice, min, max,
 //! types with profiles, fixed url, binding).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use super::fhirpath::Expression;
 use super::node::{Binding, Constraint, Node, Strength, TypeRef};
-use super::terminology::{CodeSystem, Part, Terminology, ValueSet};
+use super::terminology::{CodeSystem, Codes, Part, Terminology, ValueSet};
 use crate::element::Element;
 use crate::resource::Resource;
 use crate::types::{self, Kind, TypeDefinition};
@@ -30,12 +30,22 @@ const BY_HAND: [&str; 9] = ["dom-2", "dom-3", "dom-4", "dom-5", "txt-1", "txt-2"
 
 static BASE: LazyLock<Base> = LazyLock::new(load);
 
-/// Everything R4 itself says.
+/// Everything R4 itself says. The tables are unpacked once and kept as text until the process ends; what stands
+/// in them is built when it is asked for, because a site uses a small part of R4.
 pub(super) struct Base {
-    types: HashMap<&'static str, TypePlan>,
+    types: HashMap<&'static str, Planned>,
     pub(super) terminology: Terminology,
-    /// StructureDefinitions of extensions by url.
-    pub(super) extensions: Vec<Resource>,
+    /// Lines of the extensions: each one, then its elements.
+    extension_lines: Vec<&'static str>,
+    extension_urls: HashSet<&'static str>,
+}
+
+/// A type whose plan is made at first use.
+struct Planned {
+    definition: &'static TypeDefinition,
+    /// Invariants of the type and of its elements.
+    constraint_lines: Vec<&'static str>,
+    plan: OnceLock<TypePlan>,
 }
 
 /// A type: resource, data type or backbone element.
@@ -52,27 +62,65 @@ pub(super) fn base() -> &'static Base {
 impl Base {
     /// The plan of a type path.
     pub(super) fn plan(&self, code: &str) -> Option<&TypePlan> {
-        self.types.get(code)
+        let planned = self.types.get(code)?;
+        Some(planned.plan.get_or_init(|| {
+            let mut plan = type_plan(planned.definition);
+            for line in &planned.constraint_lines {
+                // Every line is compiled by the tests.
+                let _ = constraint(line, code, &mut plan);
+            }
+            plan
+        }))
+    }
+
+    /// Whether R4 defines an extension with this url.
+    pub(super) fn has_extension(&self, url: &str) -> bool {
+        self.extension_urls.contains(url)
+    }
+
+    /// StructureDefinitions of all extensions, in the order of the table.
+    pub(super) fn extensions(&self) -> Vec<Resource> {
+        let mut found: Vec<Resource> = Vec::new();
+        for line in &self.extension_lines {
+            match line.split_once('\t') {
+                Some(("D", rest)) => found.extend(extension(rest.split('\t'))),
+                Some((_, rest)) => {
+                    let differential =
+                        found.last_mut().and_then(|definition| definition.child_mut("differential"));
+                    if let (Some(differential), Some(element)) = (differential, element(rest.split('\t'))) {
+                        differential.push(element);
+                    }
+                }
+                None => {}
+            }
+        }
+        found
     }
 }
 
 #[allow(clippy::expect_used, reason = "the table is a constant of the program, which the tests load")]
+fn unpack(bytes: &[u8]) -> &'static str {
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(bytes).read_to_string(&mut text).expect("a compiled-in table");
+    Box::leak(text.into_boxed_str())
+}
+
+#[allow(clippy::expect_used, reason = "the table is a constant of the program, which the tests load")]
 fn load() -> Base {
-    let unpack = |bytes: &[u8]| {
-        let mut text = String::new();
-        flate2::read::GzDecoder::new(bytes).read_to_string(&mut text).expect("the compiled-in rule table");
-        text
+    let planned = |definition: &'static TypeDefinition| Planned {
+        definition,
+        constraint_lines: Vec::new(),
+        plan: OnceLock::new(),
     };
-    let text = unpack(COMPRESSED);
-    let mut base =
-        Base { types: HashMap::new(), terminology: Terminology::default(), extensions: Vec::new() };
-    for definition in types::all() {
-        base.types.insert(definition.path(), type_plan(definition));
-    }
-    rules(&text, &mut base).expect("the compiled-in rule table");
+    let mut base = Base {
+        types: types::all().map(|definition| (definition.path(), planned(definition))).collect(),
+        terminology: Terminology::default(),
+        extension_lines: Vec::new(),
+        extension_urls: HashSet::new(),
+    };
+    rules(unpack(COMPRESSED), &mut base).expect("the compiled-in rule table");
     // Case does not matter in media types (RFC 2045), and the list has them in lower case.
-    let media_types = unpack(MEDIA_TYPES);
-    let system = CodeSystem::new(true, false, media_types.lines().map(Into::into));
+    let system = CodeSystem::new(true, false, Codes::packed(unpack(MEDIA_TYPES), false));
     base.terminology.add_code_system("urn:ietf:bcp:13", "4.0.1", system);
     base
 }
@@ -115,7 +163,7 @@ fn type_plan(definition: &'static TypeDefinition) -> TypePlan {
     TypePlan { constraints: Vec::new(), children }
 }
 
-fn rules(text: &str, base: &mut Base) -> Option<()> {
+fn rules(text: &'static str, base: &mut Base) -> Option<()> {
     let mut set: Option<(&str, &str, ValueSet)> = None;
     for line in text.lines() {
         let mut columns = line.split('\t');
@@ -126,11 +174,19 @@ fn rules(text: &str, base: &mut Base) -> Option<()> {
             base.terminology.add_value_set(url, version, set);
         }
         match kind {
-            "C" => constraint(columns, base)?,
+            "C" => {
+                let path = columns.next()?;
+                // Elements defined by reference to another one have no plan of their own.
+                let owner = if base.types.contains_key(path) { path } else { path.rsplit_once('.')?.0 };
+                if let Some(planned) = base.types.get_mut(owner) {
+                    planned.constraint_lines.push(line);
+                }
+            }
             "S" => {
                 let (url, version, flags) = (columns.next()?, columns.next()?, columns.next()?);
-                let codes = columns.next()?.split(' ').filter(|code| !code.is_empty()).map(decode);
-                let system = CodeSystem::new(flags.contains('c'), !flags.contains('i'), codes);
+                let folded = flags.contains('i');
+                let codes = Codes::packed(columns.next()?, folded);
+                let system = CodeSystem::new(flags.contains('c'), !folded, codes);
                 base.terminology.add_code_system(url, version, system);
             }
             "V" => set = Some((columns.next()?, columns.next()?, ValueSet::default())),
@@ -143,17 +199,17 @@ fn rules(text: &str, base: &mut Base) -> Option<()> {
                     value_sets: imports.split(' ').filter(|url| !url.is_empty()).map(Into::into).collect(),
                     filtered: codes == "F",
                     codes: match codes.strip_prefix('=') {
-                        Some(codes) if !codes.is_empty() => Some(codes.split(' ').map(decode).collect()),
+                        Some(codes) if !codes.is_empty() => Some(Codes::packed(codes, false)),
                         _ => None,
                     },
                 };
                 set.as_mut()?.2.add(kind == "I", part);
             }
-            "D" => base.extensions.push(extension(columns)?),
-            "E" => {
-                let differential = base.extensions.last_mut()?.child_mut("differential")?;
-                differential.push(element(columns)?);
+            "D" => {
+                base.extension_urls.insert(columns.next()?);
+                base.extension_lines.push(line);
             }
+            "E" => base.extension_lines.push(line),
             _ => {}
         }
     }
@@ -163,11 +219,9 @@ fn rules(text: &str, base: &mut Base) -> Option<()> {
     Some(())
 }
 
-fn decode(code: &str) -> Box<str> {
-    code.replace("%20", " ").replace("%09", "\t").replace("%25", "%").into()
-}
-
-fn constraint(mut columns: std::str::Split<'_, char>, base: &mut Base) -> Option<()> {
+/// Adds the invariant of a line to the plan of its type.
+fn constraint(line: &str, owner: &str, plan: &mut TypePlan) -> Option<()> {
+    let mut columns = line.split('\t').skip(1);
     let (path, key, severity) = (columns.next()?, columns.next()?, columns.next()?);
     let text = columns.next()?;
     if BY_HAND.contains(&key) {
@@ -180,16 +234,12 @@ fn constraint(mut columns: std::str::Split<'_, char>, base: &mut Base) -> Option
         text: text.into(),
         base: true,
     });
-    if let Some(plan) = base.types.get_mut(path) {
+    if path == owner {
         plan.constraints.push(constraint);
         return Some(());
     }
-    let (owner, name) = path.rsplit_once('.')?;
-    let name = name.trim_end_matches("[x]");
-    // Elements defined by reference to another one have no plan of their own.
-    if let Some(plan) = base.types.get_mut(owner)
-        && let Some(node) = plan.children.iter_mut().find(|node| &*node.name == name)
-    {
+    let name = path.rsplit_once('.')?.1.trim_end_matches("[x]");
+    if let Some(node) = plan.children.iter_mut().find(|node| &*node.name == name) {
         node.constraints.push(constraint);
     }
     Some(())
@@ -243,4 +293,27 @@ fn element(mut columns: std::str::Split<'_, char>) -> Option<Element> {
             .push(Element::new("binding").with_text("strength", strength).with_text("valueSet", value_set));
     }
     Some(element)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_the_table_is_understood() {
+        let base = base();
+        for (path, planned) in &base.types {
+            let mut plan = type_plan(planned.definition);
+            for line in &planned.constraint_lines {
+                assert!(constraint(line, path, &mut plan).is_some(), "{line}");
+            }
+        }
+        let wanted = |kind: &str| base.extension_lines.iter().filter(|line| line.starts_with(kind)).count();
+        let extensions = base.extensions();
+        let elements = |definition: &Resource| {
+            definition.child("differential").map_or(0, |differential| differential.children().len())
+        };
+        assert_eq!(extensions.len(), wanted("D\t"));
+        assert_eq!(extensions.iter().map(elements).sum::<usize>(), wanted("E\t"));
+    }
 }

@@ -77,12 +77,12 @@ pub enum Change {
     },
 }
 
-/// Profiles of the extensions of R4.
+/// Profiles of the extensions of R4; see [`extension_of_r4`].
 static EXTENSIONS: LazyLock<HashMap<Text, Arc<Profile>>> = LazyLock::new(|| {
     let mut done: HashMap<Text, Arc<Profile>> = HashMap::new();
     // Extensions that use another one come after it, or take it as a plain extension.
     for _ in 0..2 {
-        for definition in &base().extensions {
+        for definition in &base().extensions() {
             let mut find = |canonical: &str| match done.get(split(canonical).0) {
                 Some(profile) => Found::Profile(Arc::clone(profile)),
                 None => Found::Missing,
@@ -94,6 +94,11 @@ static EXTENSIONS: LazyLock<HashMap<Text, Arc<Profile>>> = LazyLock::new(|| {
     }
     done
 });
+
+/// The profile of one of R4's extensions. They are compiled when one of them is used.
+fn extension_of_r4(url: &str) -> Option<Arc<Profile>> {
+    if base().has_extension(url) { EXTENSIONS.get(url).cloned() } else { None }
+}
 
 impl Validator {
     /// Nothing but R4 itself.
@@ -294,7 +299,7 @@ impl Validator {
         let (url, version) = split(canonical);
         match self.profiles.get(url).and_then(|versions| versions.get(version)) {
             Some(entry) => Some(entry.profile.clone()),
-            None => EXTENSIONS.get(url).cloned().map(Ok),
+            None => extension_of_r4(url).map(Ok),
         }
     }
 
@@ -332,7 +337,7 @@ struct Build<'b> {
 impl Build<'_> {
     fn get(&mut self, url: &str, version: Option<&str>) -> Option<Compiled> {
         let Some(entry) = self.profiles.get(url).and_then(|versions| versions.get(version)) else {
-            return EXTENSIONS.get(url).cloned().map(Ok);
+            return extension_of_r4(url).map(Ok);
         };
         let version: Text = entry.definition.text("version").unwrap_or_default().into();
         if !self.dirty.contains(url) {

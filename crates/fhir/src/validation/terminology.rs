@@ -1,7 +1,7 @@
 //! Code systems and value sets: is this code one of that set?
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::node::Text;
 use super::versions::Versions;
@@ -31,12 +31,44 @@ pub(super) enum InSystem {
     Unknown,
 }
 
+/// A set of codes, which may still be packed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Codes {
+    /// Separated by white space; what would be one within a code is percent-encoded.
+    packed: &'static str,
+    /// Unpacked in lower case.
+    folded: bool,
+    set: OnceLock<HashSet<Box<str>>>,
+}
+
+impl Codes {
+    /// Codes of a compiled-in table, unpacked when one of them is looked up.
+    pub(super) fn packed(packed: &'static str, folded: bool) -> Codes {
+        Codes { packed, folded, set: OnceLock::new() }
+    }
+
+    fn set(&self) -> &HashSet<Box<str>> {
+        let decode = |code: &str| {
+            let code = code.replace("%20", " ").replace("%09", "\t").replace("%25", "%");
+            if self.folded { code.to_lowercase().into() } else { code.into() }
+        };
+        self.set.get_or_init(|| self.packed.split_ascii_whitespace().map(decode).collect())
+    }
+}
+
+impl FromIterator<Box<str>> for Codes {
+    fn from_iter<I: IntoIterator<Item = Box<str>>>(codes: I) -> Codes {
+        Codes { packed: "", folded: false, set: OnceLock::from(codes.into_iter().collect::<HashSet<_>>()) }
+    }
+}
+
 /// The codes of a code system.
 #[derive(Clone, Debug)]
 pub(super) struct CodeSystem {
     complete: bool,
     case_sensitive: bool,
-    codes: HashSet<Box<str>>,
+    /// In lower case where case does not matter.
+    codes: Codes,
 }
 
 /// What a value set consists of.
@@ -56,7 +88,7 @@ pub(super) struct Part {
     /// Has filters, which are not evaluated.
     pub(super) filtered: bool,
     /// Listed codes; without, the whole system.
-    pub(super) codes: Option<HashSet<Box<str>>>,
+    pub(super) codes: Option<Codes>,
 }
 
 /// A coded value.
@@ -91,16 +123,8 @@ fn by_rule(system: &str) -> Option<fn(&str) -> bool> {
 }
 
 impl CodeSystem {
-    pub(super) fn new(
-        complete: bool,
-        case_sensitive: bool,
-        codes: impl Iterator<Item = Box<str>>,
-    ) -> CodeSystem {
-        let codes = if case_sensitive {
-            codes.collect()
-        } else {
-            codes.map(|code| code.to_lowercase().into()).collect()
-        };
+    /// Codes of a system where case does not matter are given in lower case.
+    pub(super) fn new(complete: bool, case_sensitive: bool, codes: Codes) -> CodeSystem {
         CodeSystem { complete, case_sensitive, codes }
     }
 
@@ -109,14 +133,19 @@ impl CodeSystem {
         let mut codes = Vec::new();
         concepts(resource, &mut codes);
         let complete = matches!(resource.text("content"), Some("complete"));
-        CodeSystem::new(complete, resource.text("caseSensitive") != Some("false"), codes.into_iter())
+        let case_sensitive = resource.text("caseSensitive") != Some("false");
+        let codes = codes
+            .into_iter()
+            .map(|code| if case_sensitive { code } else { code.to_lowercase().into() })
+            .collect();
+        CodeSystem::new(complete, case_sensitive, codes)
     }
 
     fn has(&self, code: &str) -> bool {
         if self.case_sensitive {
-            self.codes.contains(code)
+            self.codes.set().contains(code)
         } else {
-            self.codes.contains(&*code.to_lowercase())
+            self.codes.set().contains(&*code.to_lowercase())
         }
     }
 }
@@ -145,8 +174,8 @@ impl ValueSet {
         };
         for (name, include) in [("include", true), ("exclude", false)] {
             for part in compose.each(name) {
-                let concepts: HashSet<Box<str>> =
-                    part.each("concept").filter_map(|concept| concept.text("code")).map(Into::into).collect();
+                let mut concepts =
+                    part.each("concept").filter_map(|concept| concept.text("code")).map(Box::from).peekable();
                 set.add(
                     include,
                     Part {
@@ -158,7 +187,7 @@ impl ValueSet {
                             .map(Into::into)
                             .collect(),
                         filtered: part.child("filter").is_some(),
-                        codes: (!concepts.is_empty()).then_some(concepts),
+                        codes: concepts.peek().is_some().then(|| concepts.collect()),
                     },
                 );
             }
@@ -177,7 +206,7 @@ fn contained(element: &Element, set: &mut ValueSet) {
                     version: entry.text("version").map(Into::into),
                     value_sets: Vec::new(),
                     filtered: false,
-                    codes: Some(HashSet::from([code.into()])),
+                    codes: Some([Box::from(code)].into_iter().collect()),
                 },
             );
         }
@@ -300,10 +329,10 @@ impl Layers<'_> {
         }
         let Some(system) = &part.system else { return result };
         match &part.codes {
-            Some(codes) if codes.contains(coded.code) => result,
+            Some(codes) if codes.set().contains(coded.code) => result,
             Some(codes) => {
                 let folded = matches!(self.system(system, None), Ok(system) if !system.case_sensitive);
-                if folded && codes.iter().any(|code| code.eq_ignore_ascii_case(coded.code)) {
+                if folded && codes.set().iter().any(|code| code.eq_ignore_ascii_case(coded.code)) {
                     result
                 } else {
                     Membership::NoMember

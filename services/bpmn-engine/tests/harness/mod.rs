@@ -1,4 +1,5 @@
 //! Real servers and a scripted worker: one database and one NATS account per scenario.
+#![allow(dead_code, reason = "each test program uses its part")]
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -24,6 +25,7 @@ use tokio::{sync::RwLock, task::JoinHandle};
 
 /// Longest wait for anything that must happen: several lost requests and a lease on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How long an answer is waited for before the request is made again.
 const REQUEST: Duration = Duration::from_secs(10);
 const BASE_URL: &str = "https://site.test/fhir";
 
@@ -59,11 +61,14 @@ impl Servers {
 pub struct Site {
     pub name: &'static str,
     config: Config,
+    environment: Vec<(String, String)>,
     login: (String, String, String),
     router: Nats,
     worker: Nats,
     operator: Nats,
     pub engines: Vec<JoinHandle<()>>,
+    /// How long an answer is waited for.
+    pub request: Duration,
     /// Write-backs answered so far, whoever waited for them.
     written: std::sync::Mutex<Vec<WriteBackOrder>>,
 }
@@ -75,6 +80,16 @@ impl Site {
         replicas: usize,
         change: impl FnOnce(&mut Config),
     ) -> Self {
+        let mut site = Self::prepare(servers, name, change).await;
+        for _ in 0..replicas {
+            site.add_engine();
+        }
+        site.deploy().await;
+        site
+    }
+
+    /// A site whose engine the test starts itself.
+    pub async fn prepare(servers: &Servers, name: &'static str, change: impl FnOnce(&mut Config)) -> Self {
         let nats = servers.nats.read().await;
         let connect = async |user: User| {
             let (login, password) = nats.credentials(name, user);
@@ -89,25 +104,29 @@ impl Site {
             ("NATS_USER", login),
             ("NATS_PASSWORD", password),
         ];
-        let environment = settings.map(|(key, value)| (format!("{}_{key}", bpmn_engine::PREFIX), value));
-        let mut config: Config = config::load_from(bpmn_engine::PREFIX, None, environment).unwrap();
+        let environment: Vec<(String, String)> =
+            settings.map(|(key, value)| (format!("{}_{key}", bpmn_engine::PREFIX), value)).into();
+        let mut config: Config =
+            config::load_from(bpmn_engine::PREFIX, None, environment.iter().cloned()).unwrap();
         change(&mut config);
         let (user, password) = nats.credentials(name, User::Worker);
-        let mut site = Self {
+        Self {
             name,
             config,
+            environment,
             login: (nats.url(), user, password),
             router: connect(User::Router).await,
             worker: connect(User::Worker).await,
             operator: connect(User::Operator).await,
             engines: Vec::new(),
+            request: REQUEST,
             written: std::sync::Mutex::default(),
-        };
-        for _ in 0..replicas {
-            site.add_engine();
         }
-        site.deploy().await;
-        site
+    }
+
+    /// Settings by which an engine of this site starts as a process of its own.
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
     }
 
     pub fn add_engine(&mut self) {
@@ -138,7 +157,8 @@ impl Site {
             .expect("python3 runs the example worker")
     }
 
-    async fn deploy(&self) {
+    /// Deploys the test models.
+    pub async fn deploy(&self) {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/models");
         let mut models = BTreeMap::new();
         for file in std::fs::read_dir(folder).unwrap() {
@@ -149,14 +169,25 @@ impl Site {
         let request =
             DeployRequest { plugin: "test".into(), version: "1.0.0.0".into(), models, jobs: BTreeMap::new() };
         let reply: DeployReply = patient(self.name, "deployment", async || {
-            self.operator.ask(subject::DEPLOY, &request, REQUEST).await
+            self.operator.ask(subject::DEPLOY, &request, self.request).await
         })
         .await;
         assert_eq!(reply.definitions.len(), 7, "{}: all models are deployed", self.name);
     }
 
+    /// Deploys one more model of the test plugin.
+    pub async fn deploy_model(&self, xml: &str) {
+        let models = BTreeMap::from([("more.bpmn".to_owned(), xml.to_owned())]);
+        let (plugin, version) = ("more".to_owned(), "1.0.0.0".to_owned());
+        let request = DeployRequest { plugin, version, models, jobs: BTreeMap::new() };
+        let _: DeployReply = patient(self.name, "deployment", async || {
+            self.operator.ask(subject::DEPLOY, &request, self.request).await
+        })
+        .await;
+    }
+
     pub async fn try_deliver(&self, request: &DeliverRequest) -> Result<Delivered, RequestError> {
-        self.router.ask(subject::DELIVER, request, REQUEST).await
+        self.router.ask(subject::DELIVER, request, self.request).await
     }
 
     /// Delivers as the router does: until the engine has it.
@@ -173,7 +204,7 @@ impl Site {
             lease_millis,
         };
         self.worker
-            .ask::<_, ClaimReply>(subject::CLAIM, &request, REQUEST)
+            .ask::<_, ClaimReply>(subject::CLAIM, &request, self.request)
             .await
             .map_or_else(|_| Vec::new(), |reply| reply.jobs)
     }
@@ -195,12 +226,12 @@ impl Site {
             JobResult { version: PROTOCOL_VERSION, id: job.id.clone(), lease: job.lease.clone(), outcome };
         let user = if job.kind.starts_with("dsf/") { &self.router } else { &self.worker };
         let subject = subject::job_result(&job.kind);
-        patient(self.name, "result", async || user.ask(&subject, &result, REQUEST).await).await
+        patient(self.name, "result", async || user.ask(&subject, &result, self.request).await).await
     }
 
     pub async fn heartbeat(&self, job: &Job) -> Acknowledgement {
         let beat = Heartbeat { id: job.id.clone(), lease: job.lease.clone(), lease_millis: 30_000 };
-        self.worker.ask(subject::HEARTBEAT, &beat, REQUEST).await.unwrap()
+        self.worker.ask(subject::HEARTBEAT, &beat, self.request).await.unwrap()
     }
 
     pub async fn done(&self, job: &Job, done: Done) {
@@ -235,8 +266,10 @@ impl Site {
 
     pub async fn instances(&self, business_key: Option<&str>) -> Vec<InstanceView> {
         let query = InstanceQuery { business_key: business_key.map(str::to_owned), status: None, limit: 500 };
-        patient(self.name, "instances", async || self.operator.ask(subject::INSTANCES, &query, REQUEST).await)
-            .await
+        patient(self.name, "instances", async || {
+            self.operator.ask(subject::INSTANCES, &query, self.request).await
+        })
+        .await
     }
 
     pub async fn instance(&self, business_key: &str) -> InstanceView {
@@ -257,11 +290,11 @@ impl Site {
     pub async fn operate(&self, action: Action) -> Result<(), RequestError> {
         let operation = Operation { actor: "op".into(), reason: "a test".into(), action };
         let subject = operation.action.subject();
-        self.operator.ask(subject, &operation, REQUEST).await
+        self.operator.ask(subject, &operation, self.request).await
     }
 
     pub async fn incidents(&self, query: &IncidentQuery) -> Vec<IncidentView> {
-        self.operator.ask(subject::INCIDENTS, query, REQUEST).await.unwrap()
+        self.operator.ask(subject::INCIDENTS, query, self.request).await.unwrap()
     }
 
     /// Asks anything as an operator.
@@ -270,24 +303,24 @@ impl Site {
         subject: &str,
         request: &Q,
     ) -> Result<A, RequestError> {
-        self.operator.ask(subject, request, REQUEST).await
+        self.operator.ask(subject, request, self.request).await
     }
 
     pub async fn export(&self, instance: &str) -> InstanceExport {
         let request = ExportRequest { instance: instance.to_owned(), variables: true };
-        self.operator.ask(subject::INSTANCE_EXPORT, &request, REQUEST).await.unwrap()
+        self.operator.ask(subject::INSTANCE_EXPORT, &request, self.request).await.unwrap()
     }
 
     pub async fn complete_task(&self, request: &CompleteTaskRequest) -> Delivered {
         patient(self.name, "completion", async || {
-            self.router.ask(subject::COMPLETE_TASK, request, REQUEST).await
+            self.router.ask(subject::COMPLETE_TASK, request, self.request).await
         })
         .await
     }
 
     pub async fn status(&self) -> EngineStatus {
         patient(self.name, "status", async || {
-            self.operator.ask(subject::ENGINE_STATUS, &json!({}), REQUEST).await
+            self.operator.ask(subject::ENGINE_STATUS, &json!({}), self.request).await
         })
         .await
     }
@@ -342,6 +375,17 @@ pub fn task(id: &str, process: &str, message: &str, key: Option<&str>) -> Delive
             text: json!({"resourceType": "Task", "id": id}).to_string(),
         },
     }
+}
+
+/// A process that starts and ends, and is kept so long afterwards. `start` is the event's definition.
+pub fn brief(name: &str, kept: &str, start: &str) -> String {
+    format!(
+        r#"<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" xmlns:camunda="http://camunda.org/schema/1.0/bpmn" targetNamespace="http://test.example/bpmn">
+<message id="m" name="start"/>
+<process id="testexample_{name}" isExecutable="true" camunda:versionTag="1.0" camunda:historyTimeToLive="{kept}">
+<startEvent id="Start" name="start">{start}</startEvent><endEvent id="End"/>
+<sequenceFlow id="f" sourceRef="Start" targetRef="End"/></process></definitions>"#
+    )
 }
 
 pub fn source(id: &str) -> Source {

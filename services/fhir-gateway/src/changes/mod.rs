@@ -58,8 +58,8 @@ impl Changes {
     pub fn committed(&self, events: Vec<ResourceEvent>) {
         for event in events {
             // The next request at this replica sees the new allow list at once, others after NOTIFY.
-            self.inner.directory.invalidate(&event.resource_type);
-            self.inner.definitions.invalidate(&event.resource_type);
+            self.inner.directory.freshness().invalidate(&event.resource_type);
+            self.inner.definitions.freshness().invalidate(&event.resource_type);
             if messaging_wants(&event) {
                 self.outbox_has_rows();
             }

@@ -6,6 +6,44 @@ use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, StatusCode, header};
 use tokio::time::timeout;
 
+/// `Content-Length`; 0 where there is none.
+pub(super) fn announced(headers: &HeaderMap) -> u64 {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    length.and_then(|length| length.parse().ok()).unwrap_or(0)
+}
+
+/// Makes plain bytes of the parts of a body.
+pub(super) fn plain<B: Buf>(mut part: B) -> Bytes {
+    part.copy_to_bytes(part.remaining())
+}
+
+/// Reads the beginning of a body: until there are more than `enough` bytes, or all. What was read, and
+/// whether that was all.
+///
+/// # Errors
+/// 408 after `deadline`, 400 where the connection breaks.
+pub(super) async fn beginning<S, B, E>(
+    stream: &mut S,
+    enough: usize,
+    deadline: Duration,
+) -> Result<(Bytes, bool), StatusCode>
+where
+    S: Stream<Item = Result<B, E>> + Unpin,
+    B: Buf,
+{
+    let read = async {
+        let mut body = BytesMut::new();
+        while body.len() <= enough {
+            match stream.next().await {
+                Some(part) => body.extend_from_slice(&plain(part.map_err(|_| StatusCode::BAD_REQUEST)?)),
+                None => return Ok((body.freeze(), true)),
+            }
+        }
+        Ok((body.freeze(), false))
+    };
+    timeout(deadline, read).await.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT))
+}
+
 /// Reads the whole body, with or without `Content-Length`.
 ///
 /// # Errors
@@ -20,12 +58,7 @@ where
     S: Stream<Item = Result<B, E>>,
     B: Buf,
 {
-    let announced = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok())
-        .and_then(|length| length.parse::<usize>().ok())
-        .unwrap_or(0);
-    if announced > limit {
+    if announced(headers) > limit as u64 {
         return Err(StatusCode::PAYLOAD_TOO_LARGE);
     }
     let mut stream = std::pin::pin!(stream);

@@ -4,6 +4,7 @@ mod admission;
 mod body;
 mod metrics;
 mod negotiate;
+mod people;
 mod person;
 mod respond;
 mod target;
@@ -16,7 +17,7 @@ use std::{
 
 use access::Identity;
 use bytes::Buf;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tracing::Instrument;
 use warp::{Filter, Rejection, filters::BoxedFilter, reject::Reject, reply::Response};
@@ -24,21 +25,26 @@ use warp::{Filter, Rejection, filters::BoxedFilter, reject::Reject, reply::Respo
 pub use admission::Admission;
 pub use metrics::Metrics;
 pub use negotiate::query as decode_query;
+pub(crate) use negotiate::{format_date, parse_date};
 use person::{Outside, Shown};
 use target::Target;
 
 use crate::{
-    exchange::{Answer, BodyFormat, Interaction, Request},
+    data::MAX_INLINE,
+    exchange::{Answer, BodyFormat, Conditions, Interaction, Request},
     identity::{self, Refusal},
     interactions,
     listener::{Peer, tls::Tls},
     oidc::Oidc,
+    pages::{self, origin},
     site::Site,
     websocket::Sockets,
 };
 
 /// Most bytes of a body that are read although the request is refused already.
 const MAX_DRAINED: usize = 1024 * 1024;
+/// Longest form of `POST /T/_search`, in bytes.
+const MAX_SEARCH_FORM: usize = 64 * 1024;
 
 /// What the routes need.
 #[derive(Clone)]
@@ -115,8 +121,11 @@ pub fn routes(
             }
         })
         .boxed();
+    let people = people::routes(&gateway);
     socket
         .or(persons)
+        .unify()
+        .or(people)
         .unify()
         .or(rest)
         .unify()
@@ -196,18 +205,36 @@ impl Gateway {
         B: Buf,
     {
         let allow = target.allow();
+        if origin::is_foreign(&method, &headers, &self.site.base_url) {
+            self.metrics.refused("foreign-page");
+            return respond::empty(StatusCode::FORBIDDEN);
+        }
         if method == Method::OPTIONS {
             return respond::allowing(StatusCode::OK, allow);
         }
         let root = target == Target::Root;
+        let by_form = matches!(target, Target::SearchForm { .. });
         let Some(interaction) = target.interaction(&method) else {
             self.drain(body, &headers).await;
-            return if root {
+            return if root && people::wants_page(&method, &headers, &query_text) {
+                self.start_page(caller, headers).await
+            } else if root {
                 self.no_page(&headers, &query_text, method == Method::HEAD)
             } else {
                 respond::allowing(StatusCode::METHOD_NOT_ALLOWED, allow)
             };
         };
+        let (mut body, mut query_text) = (std::pin::pin!(body), query_text);
+        if by_form {
+            match self.search_form(body.as_mut(), &headers).await {
+                Ok(form) if query_text.is_empty() => query_text = form,
+                Ok(form) => query_text = format!("{query_text}&{form}"),
+                Err(status) => {
+                    self.drain(body, &headers).await;
+                    return respond::empty(status);
+                }
+            }
+        }
         let started = Instant::now();
         let span = tracing::info_span!(
             "request",
@@ -244,8 +271,14 @@ impl Gateway {
             self.metrics.refused("busy");
             return respond::busy();
         };
-        let query = negotiate::query(&query_text);
-        let negotiated = if interaction.resource_type() == Some("Binary") {
+        let mut query = negotiate::query(&query_text);
+        let page = people::is_reading(&interaction) && pages::wanted(&headers, &query);
+        if page {
+            query = pages::query(query, matches!(interaction, Interaction::Search { .. }));
+        }
+        let negotiated = if page {
+            Ok(pages::output())
+        } else if interaction.resource_type() == Some("Binary") {
             negotiate::output_or_raw(&headers, &query)
         } else {
             negotiate::output(&headers, &query)
@@ -259,26 +292,43 @@ impl Gateway {
                 return respond::empty(status);
             }
         };
-        let body = match body_format {
+        let mut body = std::pin::pin!(body);
+        let streamed = matches!(
+            (&interaction, &body_format),
+            (Interaction::Create { ty: "Binary" }, BodyFormat::Raw(_))
+        );
+        let mut more = false;
+        let whole = match body_format {
             BodyFormat::None => bytes::Bytes::new(),
-            _ => match body::read(body, &headers, self.site.limits.max_body, self.body_timeout).await {
-                Ok(body) => body,
-                Err(status) => return respond::empty(status),
-            },
-        };
-        let Some(running) = self.admission.run(present).await else {
-            self.metrics.refused("busy");
-            return respond::busy();
+            BodyFormat::Raw(_) if streamed => {
+                if body::announced(&headers) > self.site.limits.max_binary {
+                    return respond::empty(StatusCode::PAYLOAD_TOO_LARGE);
+                }
+                match body::beginning(&mut body, MAX_INLINE, self.body_timeout).await {
+                    Ok((beginning, all)) => {
+                        more = !all;
+                        beginning
+                    }
+                    Err(status) => return respond::empty(status),
+                }
+            }
+            _ => {
+                match body::read(body.as_mut(), &headers, self.site.limits.max_body, self.body_timeout).await
+                {
+                    Ok(body) => body,
+                    Err(status) => return respond::empty(status),
+                }
+            }
         };
         let request = Request {
             interaction,
             head,
-            identity: caller.identity,
+            identity: Arc::clone(&caller.identity),
             query,
             query_text,
             prefer: negotiate::prefer(&headers),
-            conditions: negotiate::conditions(&headers),
-            body,
+            conditions: if page { Conditions::default() } else { negotiate::conditions(&headers) },
+            body: whole,
             body_format,
             output: output.clone(),
             security_context: headers
@@ -289,6 +339,19 @@ impl Gateway {
             trace_parent: telemetry::context::current(),
         };
         let site = Arc::clone(&self.site);
+        if more {
+            // Its place is that of a transfer; it keeps the one of a request that is present.
+            let first = request.body.clone();
+            let request = Request { body: bytes::Bytes::new(), ..request };
+            let rest = body.map(|part| part.map(body::plain));
+            let answer = interactions::receive(&site, request, first, rest).await;
+            drop(present);
+            return respond::write(answer, &output, head);
+        }
+        let Some(running) = self.admission.run(present).await else {
+            self.metrics.refused("busy");
+            return respond::busy();
+        };
         // A task of its own: what has begun ends, also when the client goes away in the middle.
         let work = async move {
             let answer = interactions::handle(&site, request).await;
@@ -296,12 +359,29 @@ impl Gateway {
             answer
         };
         match tokio::spawn(work.in_current_span()).await {
+            Ok(answer) if page => pages::show(&people::visit(self, caller, headers), answer).await,
             Ok(answer) => respond::write(answer, &output, head),
             Err(error) => {
                 tracing::error!(%error, "an interaction ended without an answer");
                 respond::empty(StatusCode::INTERNAL_SERVER_ERROR)
             }
         }
+    }
+
+    /// Parameters that are sent as a form; they add to those of the URL.
+    async fn search_form<S, B>(&self, body: S, headers: &HeaderMap) -> Result<String, StatusCode>
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send,
+        B: Buf,
+    {
+        let sent = headers.get(header::CONTENT_TYPE).and_then(|sent| sent.to_str().ok()).unwrap_or_default();
+        let media_type = sent.split(';').next().unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        }
+        let form = body::read(body, headers, MAX_SEARCH_FORM, self.body_timeout).await?;
+        // Anything else than ASCII is escaped in such a form.
+        String::from_utf8(form.into()).map_err(|_| StatusCode::BAD_REQUEST)
     }
 
     /// Reads what a client is still sending, within reason: one that writes to a closed connection never

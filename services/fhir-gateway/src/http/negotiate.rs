@@ -164,12 +164,13 @@ fn weak_version(text: &str) -> Option<u64> {
     text.trim().strip_prefix("W/\"")?.strip_suffix('"')?.parse().ok()
 }
 
-fn parse_date(text: &str) -> Option<OffsetDateTime> {
+/// Reads an HTTP date.
+pub(crate) fn parse_date(text: &str) -> Option<OffsetDateTime> {
     PrimitiveDateTime::parse(text.trim(), HTTP_DATE).ok().map(PrimitiveDateTime::assume_utc)
 }
 
 /// An HTTP date, whole seconds.
-pub(super) fn format_date(time: OffsetDateTime) -> Option<String> {
+pub(crate) fn format_date(time: OffsetDateTime) -> Option<String> {
     time.to_offset(time::UtcOffset::UTC).format(HTTP_DATE).ok()
 }
 

@@ -2,7 +2,7 @@
 use bytes::Bytes;
 use fhir::Format;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use warp::reply::Response;
+use warp::{Reply, reply::Response};
 
 use super::negotiate::format_date;
 use crate::exchange::{Answer, Content, Output, RETRY_AFTER_SECONDS};
@@ -45,6 +45,7 @@ pub(super) fn allowing(status: StatusCode, allow: &'static str) -> Response {
 /// Writes an answer in the negotiated form. `head` leaves out the body but not its length.
 pub(super) fn write(answer: Answer, output: &Output, head: bool) -> Response {
     let content_type = |output: &Output| format!("{};charset=UTF-8", output.media_type);
+    let (mut length, mut body) = (None, None);
     let (bytes, kind) = match answer.content {
         Content::Empty => (Bytes::new(), None),
         Content::Resource(resource) => {
@@ -59,7 +60,13 @@ pub(super) fn write(answer: Answer, output: &Output, head: bool) -> Response {
             }
         },
         Content::Raw { content_type, bytes } => (bytes, Some(content_type)),
+        Content::Blob { content_type, blob } => {
+            length = Some(blob.length());
+            body = (!head).then(|| warp::reply::stream(blob.stream()).into_response().into_body());
+            (Bytes::new(), Some(content_type))
+        }
     };
+    let length = length.unwrap_or(bytes.len() as u64);
     let mut response = empty(answer.status);
     let headers = response.headers_mut();
     let mut set = |name: HeaderName, value: String| match HeaderValue::try_from(value) {
@@ -79,13 +86,13 @@ pub(super) fn write(answer: Answer, output: &Output, head: bool) -> Response {
     }
     if let Some(kind) = kind {
         set(header::CONTENT_TYPE, kind);
-        set(header::CONTENT_LENGTH, bytes.len().to_string());
+        set(header::CONTENT_LENGTH, length.to_string());
     }
     for (name, value) in answer.headers {
         headers.insert(name, value);
     }
     if !head {
-        *response.body_mut() = bytes.into();
+        *response.body_mut() = body.unwrap_or_else(|| bytes.into());
     }
     response
 }

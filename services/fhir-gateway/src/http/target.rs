@@ -16,6 +16,8 @@ pub(super) enum Target {
     History,
     /// `/T`
     Type { ty: &'static str },
+    /// `/T/_search`
+    SearchForm { ty: &'static str },
     /// `/T/_history`
     TypeHistory { ty: &'static str },
     /// `/T/{id}`
@@ -39,7 +41,7 @@ impl Target {
             Self::Root => "POST",
             Self::Type { .. } => "GET, HEAD, POST, PUT, DELETE, OPTIONS",
             Self::Instance { .. } => "GET, HEAD, PUT, DELETE, OPTIONS",
-            Self::PermanentDelete { .. } | Self::Validate { .. } => "POST, OPTIONS",
+            Self::PermanentDelete { .. } | Self::Validate { .. } | Self::SearchForm { .. } => "POST, OPTIONS",
             Self::Snapshot { .. } => "GET, HEAD, POST, OPTIONS",
             Self::Metadata
             | Self::History
@@ -58,6 +60,7 @@ impl Target {
             Self::Metadata if get => Interaction::Capabilities,
             Self::History if get => Interaction::HistorySystem,
             Self::Type { ty } if get => Interaction::Search { ty },
+            Self::SearchForm { ty } if post => Interaction::Search { ty },
             Self::Type { ty } if post => Interaction::Create { ty },
             Self::Type { ty } if put => Interaction::ConditionalUpdate { ty },
             Self::Type { ty } if delete => Interaction::ConditionalDelete { ty },
@@ -97,6 +100,8 @@ fn one_type() -> BoxedFilter<(Target,)> {
         .and(warp::path("_history"))
         .and(warp::path::end())
         .map(|ty| Target::TypeHistory { ty });
+    let search =
+        resource_type().and(warp::path("_search")).and(warp::path::end()).map(|ty| Target::SearchForm { ty });
     let snapshot = warp::path("StructureDefinition")
         .and(warp::path("$snapshot"))
         .and(warp::path::end())
@@ -105,7 +110,7 @@ fn one_type() -> BoxedFilter<(Target,)> {
         .and(warp::path("$validate"))
         .and(warp::path::end())
         .map(|ty| Target::Validate { ty, id: None });
-    all.or(history).unify().or(snapshot).unify().or(validate).unify().boxed()
+    all.or(history).unify().or(search).unify().or(snapshot).unify().or(validate).unify().boxed()
 }
 
 fn one_resource() -> BoxedFilter<(Target,)> {

@@ -1,11 +1,7 @@
 //! Snapshot of the allow list: everything that decides who a certificate is and what holds about it.
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
+    sync::Arc,
 };
 
 use access::Identity;
@@ -15,12 +11,11 @@ use tokio::sync::watch;
 
 use super::facts::{self, SnapshotFacts};
 use crate::{
+    freshness::Freshness,
     store::{Store, WATCHED},
     websocket::Subscription,
 };
 
-/// Oldest snapshot that is used while notifications of the database are not heard.
-const DEAF_AGE: Duration = Duration::from_secs(1);
 /// One snapshot. Replaced as a whole when a resource it was made from changes.
 #[derive(Default)]
 pub struct Directory {
@@ -35,6 +30,16 @@ pub struct Directory {
 
 /// Current resources by type.
 pub(super) type Resources = BTreeMap<&'static str, Arc<Vec<Arc<Resource>>>>;
+
+/// A write of a transaction that is not committed yet.
+pub struct Change {
+    /// One of the watched types.
+    pub resource_type: &'static str,
+    /// Logical id.
+    pub id: String,
+    /// The new version; none where it was deleted.
+    pub resource: Option<Arc<Resource>>,
+}
 
 /// Who holds a certificate.
 pub enum Holder {
@@ -105,17 +110,7 @@ struct Own {
 pub struct DirectoryCache {
     own: Own,
     snapshot: ArcSwap<Directory>,
-    /// Types that changed since the snapshot.
-    changed: Mutex<BTreeSet<&'static str>>,
-    /// How many changes were told of, and how many of them the snapshot holds. A snapshot is stale until a
-    /// load that began after the last change has ended: what a client has written it must find.
-    told: AtomicU64,
-    held: AtomicU64,
-    /// Notifications of the database are heard.
-    listening: AtomicBool,
-    loaded: Mutex<Option<Instant>>,
-    /// One load at a time.
-    loading: tokio::sync::Mutex<()>,
+    freshness: Freshness,
     generation: watch::Sender<u64>,
 }
 
@@ -125,12 +120,7 @@ impl DirectoryCache {
         Self {
             own: Own { organization: organization.to_owned(), base_url: base_url.to_owned() },
             snapshot: ArcSwap::default(),
-            changed: Mutex::new(WATCHED.into()),
-            told: AtomicU64::new(1),
-            held: AtomicU64::new(0),
-            listening: AtomicBool::new(false),
-            loaded: Mutex::new(None),
-            loading: tokio::sync::Mutex::new(()),
+            freshness: Freshness::new(&WATCHED),
             generation: watch::Sender::new(0),
         }
     }
@@ -140,21 +130,25 @@ impl DirectoryCache {
         self.snapshot.load_full()
     }
 
-    /// A resource of a type changed; nothing happens for types that are not watched.
-    pub fn invalidate(&self, resource_type: &str) {
-        if let Some(known) = WATCHED.iter().find(|known| **known == resource_type) {
-            self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(known);
-            self.told.fetch_add(1, Ordering::AcqRel);
-        }
+    /// What is known of the snapshot's age.
+    pub fn freshness(&self) -> &Freshness {
+        &self.freshness
     }
 
-    /// Notifications are heard again (everything may have changed), or are not heard any more.
-    pub fn set_listening(&self, listening: bool) {
-        if listening {
-            self.changed.lock().unwrap_or_else(PoisonError::into_inner).extend(WATCHED);
-            self.told.fetch_add(1, Ordering::AcqRel);
+    /// A snapshot as it will be when some changes are committed, for the rest of their transaction.
+    pub fn with(&self, before: &Directory, changes: Vec<Change>) -> Directory {
+        let mut resources = before.resources.clone();
+        for change in changes {
+            let all = Arc::make_mut(resources.entry(change.resource_type).or_default());
+            let place = all.iter().position(|known| known.id() == Some(change.id.as_str()));
+            match (place, change.resource) {
+                (Some(place), Some(resource)) => all[place] = resource,
+                (Some(place), None) => drop(all.swap_remove(place)),
+                (None, Some(resource)) => all.push(resource),
+                (None, None) => {}
+            }
         }
-        self.listening.store(listening, Ordering::Release);
+        Directory::build(resources, &self.own)
     }
 
     /// Tells of every new snapshot.
@@ -162,53 +156,25 @@ impl DirectoryCache {
         self.generation.subscribe()
     }
 
-    fn is_fresh(&self) -> bool {
-        if self.held.load(Ordering::Acquire) != self.told.load(Ordering::Acquire) {
-            return false;
-        }
-        self.listening.load(Ordering::Acquire) || {
-            let loaded = *self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-            loaded.is_some_and(|loaded| loaded.elapsed() < DEAF_AGE)
-        }
-    }
-
     /// A snapshot that no known change is missing from.
     ///
     /// # Errors
     /// The database's, where a new snapshot was needed.
     pub async fn fresh(&self, store: &Store) -> Result<Arc<Directory>, database::Error> {
-        if self.is_fresh() {
-            return Ok(self.snapshot());
+        if !self.freshness.is_fresh()
+            && let Some(load) = self.freshness.begin().await
+        {
+            let resources = read(store, load.types(), &self.snapshot()).await?;
+            self.snapshot.store(Arc::new(Directory::build(resources, &self.own)));
+            load.end();
+            self.generation.send_modify(|generation| *generation += 1);
         }
-        let _one = self.loading.lock().await;
-        if self.is_fresh() {
-            return Ok(self.snapshot());
-        }
-        let deaf = !self.listening.load(Ordering::Acquire);
-        // Taken before reading: a change that comes meanwhile is loaded next time.
-        let told = self.told.load(Ordering::Acquire);
-        let mut types = std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner));
-        if deaf {
-            types.extend(WATCHED);
-        }
-        match load(store, &types, &self.snapshot()).await {
-            Ok(resources) => {
-                self.snapshot.store(Arc::new(Directory::build(resources, &self.own)));
-                self.held.store(told, Ordering::Release);
-                *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-                self.generation.send_modify(|generation| *generation += 1);
-                Ok(self.snapshot())
-            }
-            Err(error) => {
-                self.changed.lock().unwrap_or_else(PoisonError::into_inner).extend(types);
-                Err(error)
-            }
-        }
+        Ok(self.snapshot())
     }
 }
 
 /// The resources of `types` from the store, the others from the snapshot before.
-async fn load(
+async fn read(
     store: &Store,
     types: &BTreeSet<&'static str>,
     before: &Directory,

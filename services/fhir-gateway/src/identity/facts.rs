@@ -13,6 +13,7 @@ use super::directory::{Resources, all};
 #[derive(Default)]
 pub struct SnapshotFacts {
     local_organization: String,
+    known: HashSet<String>,
     active: HashSet<String>,
     memberships: HashMap<String, Vec<Membership>>,
     codes: HashSet<(String, String)>,
@@ -22,6 +23,10 @@ pub struct SnapshotFacts {
 impl Facts for SnapshotFacts {
     fn local_organization(&self) -> &str {
         &self.local_organization
+    }
+
+    fn organization_exists(&self, identifier: &str) -> bool {
+        self.known.contains(identifier)
     }
 
     fn organization_is_active(&self, identifier: &str) -> bool {
@@ -47,6 +52,11 @@ impl SnapshotFacts {
         let endpoints = by_id(all(resources, "Endpoint"), endpoint_identifier);
         let mut facts = Self {
             local_organization: local_organization.to_owned(),
+            known: all(resources, "Organization")
+                .iter()
+                .filter_map(|organization| organization_identifier(organization))
+                .map(str::to_owned)
+                .collect(),
             active: organizations.values().map(|identifier| (*identifier).to_owned()).collect(),
             ..Self::default()
         };
@@ -138,8 +148,11 @@ fn identifier_of(resource: &Resource, system: fn(&generation::Generation) -> &'s
 
 /// Identifier value of an organization, if it is active.
 pub(super) fn active_organization(organization: &Resource) -> Option<&str> {
-    (organization.text("active") == Some("true"))
-        .then(|| identifier_of(organization, |names| names.organization_identifier))?
+    (organization.text("active") == Some("true")).then(|| organization_identifier(organization))?
+}
+
+fn organization_identifier(organization: &Resource) -> Option<&str> {
+    identifier_of(organization, |names| names.organization_identifier)
 }
 
 fn endpoint_identifier(endpoint: &Resource) -> Option<&str> {

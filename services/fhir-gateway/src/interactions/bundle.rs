@@ -1,9 +1,9 @@
 //! Batch and transaction (fhir-endpoint contract 1.11).
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use deadpool_postgres::GenericClient;
-use fhir::{Resource, bundle};
+use fhir::{Format, Resource, bundle};
 use http::StatusCode;
 use messaging::event::ResourceEvent;
 use uuid::Uuid;
@@ -20,8 +20,11 @@ use super::{
     written::Written,
 };
 use crate::{
+    data::Embedding,
     exchange::{Answer, Prefer, Request},
+    identity::directory::Change,
     site::Site,
+    store::WATCHED,
 };
 
 /// `POST /`
@@ -95,6 +98,7 @@ async fn batch(site: &Site, request: &Request, bundle: &Resource) -> Result<Stri
     });
     let mut references = HashMap::new();
     let mut responses = Vec::new();
+    let mut embedding = Embedding::default();
     for entry in planned {
         // Each entry sees the allow list as the entries before it have left it.
         site.directory.fresh(&site.store).await?;
@@ -105,7 +109,7 @@ async fn batch(site: &Site, request: &Request, bundle: &Resource) -> Result<Stri
                 bundle_entry::check_ids(site, &entry)?;
                 let session = site.store.session().await?;
                 let unit = Unit { verified: verified.clone(), ..Unit::direct(site, request, &session) };
-                unit.entry(entry.clone(), request.prefer, &mut references, None).await
+                unit.entry(entry.clone(), request.prefer, &mut references, None, &mut embedding).await
             }
             .await;
             match done {
@@ -145,7 +149,7 @@ async fn transaction_once(
     });
     let mut connection = site.store.session().await?;
     let session = connection.begin().await?;
-    let unit = Unit {
+    let mut unit = Unit {
         site,
         directory: site.directory(),
         identity,
@@ -158,7 +162,9 @@ async fn transaction_once(
     let mut new_ids = HashMap::new();
     let mut responses = Vec::new();
     let mut events = Vec::new();
+    let mut embedding = Embedding::default();
     let mut checks = Vec::new();
+    let mut changes: Vec<Change> = Vec::new();
     let (mut writes, reads): (Vec<Planned>, Vec<Planned>) = planned
         .into_iter()
         .partition(|entry| !matches!(entry.action, Action::Read { .. } | Action::Search { .. }));
@@ -173,14 +179,19 @@ async fn transaction_once(
     for entry in writes.drain(..) {
         let (index, ty) = (entry.index, entry.action.resource_type());
         let new_id = new_ids.get(&index).copied();
+        if entry.resource.as_ref().is_some_and(|resource| asks_the_directory(resource, &changes)) {
+            unit.see(&mut changes);
+        }
         let done = unit
-            .entry(entry, prefer, &mut references, Some(new_id))
+            .entry(entry, prefer, &mut references, Some(new_id), &mut embedding)
             .await
             .map_err(|failure| whole(failure, index, ty))?;
+        changes.extend(done.change);
         events.extend(done.events);
         checks.extend(done.unchecked.map(|resource| (index, ty, resource)));
         responses.push((index, done.json));
     }
+    unit.see(&mut changes);
     let mut unverified = Vec::new();
     for (index, ty, resource) in checks {
         match unit.check_references(&resource).await {
@@ -193,7 +204,7 @@ async fn transaction_once(
     }
     for entry in reads {
         let (index, ty) = (entry.index, entry.action.resource_type());
-        let json = match unit.entry(entry, prefer, &mut references, Some(None)).await {
+        let json = match unit.entry(entry, prefer, &mut references, Some(None), &mut embedding).await {
             Ok(done) => done.json,
             // What is not there is told in the entry; the bundle is still carried out.
             Err(failure @ (Failure::NotFound | Failure::NotFoundOutcome(_) | Failure::Gone { .. })) => {
@@ -223,6 +234,20 @@ fn refuse(failure: Failure, index: usize, ty: &str) -> Failure {
     Failure::BadRequest(format!("{text}, at bundle index {index}"))
 }
 
+/// Whether rules about a resource need more of the directory than the changes of a usual allow list
+/// leave as it was: what a tag names, and everything about a process. A new state of the directory is made
+/// only then, so that an allow list costs no more than its entries.
+fn asks_the_directory(resource: &Resource, changes: &[Change]) -> bool {
+    const MEMBERS: [&str; 3] = ["Organization", "Endpoint", "OrganizationAffiliation"];
+    !changes.is_empty()
+        && (!MEMBERS.contains(&resource.resource_type())
+            || changes.iter().any(|change| !MEMBERS.contains(&change.resource_type))
+            || resource
+                .at("meta.tag.code")
+                .iter()
+                .any(|code| matches!(code.value(), Some("ORGANIZATION" | "ROLE"))))
+}
+
 /// DELETE, POST, PUT, GET.
 fn rank(action: &Action) -> u8 {
     match action {
@@ -237,17 +262,27 @@ fn rank(action: &Action) -> u8 {
 struct Done {
     json: String,
     events: Vec<ResourceEvent>,
+    /// What it changes of the directory.
+    change: Option<Change>,
     /// Its literal references are still to be checked.
     unchecked: Option<Resource>,
 }
 
 impl Done {
     fn answer(json: String) -> Self {
-        Self { json, events: Vec::new(), unchecked: None }
+        Self { json, events: Vec::new(), change: None, unchecked: None }
     }
 }
 
 impl<C: GenericClient> Unit<'_, C> {
+    /// From here on the rules see what the transaction has written.
+    fn see(&mut self, changes: &mut Vec<Change>) {
+        if !changes.is_empty() {
+            let changes = std::mem::take(changes);
+            self.directory = Arc::new(self.site.directory.with(&self.directory, changes));
+        }
+    }
+
     /// Decides the id behind the temporary id of an entry of a transaction.
     async fn assign(
         &self,
@@ -282,23 +317,18 @@ impl<C: GenericClient> Unit<'_, C> {
         prefer: Prefer,
         references: &mut HashMap<String, String>,
         transaction: Option<Option<Uuid>>,
+        embedding: &mut Embedding,
     ) -> Result<Done, Failure> {
         let Planned { full_url, resource, action, if_match, if_none_match, if_modified_since, .. } = entry;
         let ty = action.resource_type();
         match action {
             Action::Delete { id, .. } => {
                 let id = uuid(&id).ok_or(Failure::NotFound)?;
-                let events = self.delete(ty, id).await?;
-                let json = bundle_entry::status(StatusCode::OK, Some(&delete::outcome(ty)));
-                Ok(Done { json, events, unchecked: None })
+                self.entry_delete(ty, id).await
             }
             Action::ConditionalDelete { query, .. } => match self.condition_delete(ty, &query).await? {
                 None => Ok(Done::answer(bundle_entry::status(StatusCode::NO_CONTENT, None))),
-                Some(id) => {
-                    let events = self.delete(ty, id).await?;
-                    let json = bundle_entry::status(StatusCode::OK, Some(&delete::outcome(ty)));
-                    Ok(Done { json, events, unchecked: None })
-                }
+                Some(id) => self.entry_delete(ty, id).await,
             },
             Action::Create { if_none_exist, .. } => {
                 let resource = self.entry_resource(resource, references).await?;
@@ -329,10 +359,10 @@ impl<C: GenericClient> Unit<'_, C> {
             }
             Action::Read { id, version, head, .. } => {
                 let known = (if_none_match, if_modified_since);
-                self.entry_read(ty, &id, version.as_deref(), head, known).await
+                self.entry_read(ty, &id, version.as_deref(), head, known, embedding).await
             }
             Action::Search { query, head, .. } => {
-                let found = self.search(ty, &split_query(&query), prefer.handling).await?;
+                let found = self.search(ty, &split_query(&query), prefer.handling, embedding).await?;
                 let json = match found.only {
                     Some(stored) => {
                         let url = format!("{}/{ty}/{}", self.site.base_url, stored.id);
@@ -348,6 +378,14 @@ impl<C: GenericClient> Unit<'_, C> {
                 Ok(Done::answer(json))
             }
         }
+    }
+
+    async fn entry_delete(&self, ty: &'static str, id: Uuid) -> Result<Done, Failure> {
+        let events = self.delete(ty, id).await?;
+        let json = bundle_entry::status(StatusCode::OK, Some(&delete::outcome(ty)));
+        let change =
+            WATCHED.contains(&ty).then(|| Change { resource_type: ty, id: id.to_string(), resource: None });
+        Ok(Done { json, events, change, unchecked: None })
     }
 
     /// The resource of an entry with its temporary and conditional references resolved.
@@ -403,9 +441,17 @@ impl<C: GenericClient> Unit<'_, C> {
         if let Some(full_url) = full_url {
             references.insert(full_url, format!("{}/{}", written.resource_type, written.id));
         }
+        let (ty, id) = (written.resource_type, written.id.to_string());
+        // What was there before has no content here, and changes nothing.
+        let resource = match WATCHED.contains(&ty) {
+            true => fhir::parse(&written.content, Format::Json).ok().map(Arc::new),
+            false => None,
+        };
+        let change = resource.map(|resource| Change { resource_type: ty, id, resource: Some(resource) });
         Done {
             json: bundle_entry::written(self.site, &written, prefer.returns),
             events: written.event().into_iter().collect(),
+            change,
             unchecked,
         }
     }
@@ -417,10 +463,11 @@ impl<C: GenericClient> Unit<'_, C> {
         version: Option<&str>,
         head: bool,
         known: (Option<u64>, Option<i64>),
+        embedding: &mut Embedding,
     ) -> Result<Done, Failure> {
         let id = uuid(id).ok_or(Failure::NotFound)?;
         let current = self.session.read(ty, id).await?.ok_or(Failure::NotFound)?;
-        let stored = match version {
+        let mut stored = match version {
             None => match current.deleted {
                 Some(deleted) => return Err(gone(&current, deleted)),
                 None => current,
@@ -445,6 +492,9 @@ impl<C: GenericClient> Unit<'_, C> {
         };
         if not_modified {
             return Ok(Done::answer(bundle_entry::status(StatusCode::NOT_MODIFIED, None)));
+        }
+        if !head {
+            embedding.fill(self.session, &mut stored.content, stored.data).await?;
         }
         let url = format!("{}/{ty}/{id}", self.site.base_url);
         let json =

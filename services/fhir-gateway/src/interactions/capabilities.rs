@@ -20,6 +20,10 @@ use crate::{
 const WEBSOCKET: &str = "http://hl7.org/fhir/StructureDefinition/capabilitystatement-websocket";
 /// Prefix of the framework's own definitions.
 const FRAMEWORK: &str = "http://dsf.dev/fhir";
+/// What the elements of the statement cannot say of searches.
+const SEARCHES: &str = "Searches are made by GET [type]?... or POST [type]/_search with a form. A comma in a \
+    value stands between alternatives, unless it is escaped (`\\,`); in conditional interactions it is part \
+    of the value.";
 /// Interactions of every type; histories are served, too, but peers do not expect them here.
 const INTERACTIONS: [&str; 6] = ["create", "read", "vread", "update", "delete", "search-type"];
 
@@ -69,6 +73,7 @@ fn statement(site: &Site, profiles: &[Profile]) -> Result<Resource, Failure> {
         "rest": [{
             "extension": [{"url": WEBSOCKET, "valueUrl": websocket}],
             "mode": "server",
+            "documentation": SEARCHES,
             "security": {"service": [{"coding": [{
                 "system": "http://hl7.org/fhir/restful-security-service", "code": "Certificates",
             }]}]},

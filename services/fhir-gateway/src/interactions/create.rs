@@ -1,6 +1,6 @@
 //! Create and conditional create (fhir-endpoint contract 1.6).
 use deadpool_postgres::GenericClient;
-use fhir::Resource;
+use fhir::{Resource, outcome::Issue};
 use uuid::Uuid;
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     written::{How, Written},
 };
 use crate::{
+    audit::Permit,
     exchange::{Answer, Request},
     site::Site,
 };
@@ -41,6 +42,14 @@ async fn once(
     Ok(written.answer(site, request.prefer.returns))
 }
 
+/// What the checks of a create have found.
+pub(super) enum Prepared {
+    /// `If-None-Exist` matches this one.
+    Existed(Written),
+    /// It may be written; what validation has noted.
+    New(Permit, Vec<Issue>),
+}
+
 impl<C: GenericClient> Unit<'_, C> {
     /// Creates a resource in the order of a direct request.
     pub(super) async fn create(
@@ -49,16 +58,31 @@ impl<C: GenericClient> Unit<'_, C> {
         mut resource: Resource,
         if_none_exist: Option<&str>,
     ) -> Result<Written, Failure> {
-        absolute_urls(&mut resource, &self.site.base_url);
-        let tags = self.authorize_create(&resource).await?;
-        let notes = self.validate(&mut resource).await?;
-        if let Some(existing) = self.existing(ty, if_none_exist).await? {
-            return Ok(existing);
+        match self.prepare_create(ty, &mut resource, if_none_exist).await? {
+            Prepared::Existed(existing) => Ok(existing),
+            Prepared::New(permit, notes) => {
+                let written = self.write(ty, resource, Target::New(Uuid::new_v4()), permit).await?;
+                Ok(Written { notes, ..written })
+            }
         }
-        self.resolve_logical(&mut resource).await?;
-        self.check_references(&resource).await?;
-        let written = self.write(ty, resource, Target::New(Uuid::new_v4()), tags).await?;
-        Ok(Written { notes, ..written })
+    }
+
+    /// Everything about a create but the writing: checks, and resolves references.
+    pub(super) async fn prepare_create(
+        &self,
+        ty: &'static str,
+        resource: &mut Resource,
+        if_none_exist: Option<&str>,
+    ) -> Result<Prepared, Failure> {
+        absolute_urls(resource, &self.site.base_url);
+        let permit = self.authorize_create(resource).await?;
+        let notes = self.validate(resource).await?;
+        if let Some(existing) = self.existing(ty, if_none_exist).await? {
+            return Ok(Prepared::Existed(existing));
+        }
+        self.resolve_logical(resource).await?;
+        self.check_references(resource).await?;
+        Ok(Prepared::New(permit, notes))
     }
 
     /// The one resource an `If-None-Exist` condition matches.

@@ -22,6 +22,8 @@ pub(crate) enum Failure {
     Duplicate,
     /// The request contradicts itself or cannot be understood.
     BadRequest(String),
+    /// The body did not come in time.
+    BodyTimeout,
     /// The content type is none the interaction takes.
     UnsupportedMediaType,
     /// No such resource, told without a word.
@@ -74,6 +76,7 @@ impl Failure {
             | Self::Duplicate
             | Self::Unverified(_) => StatusCode::FORBIDDEN,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotFound | Self::NotFoundOutcome(_) => StatusCode::NOT_FOUND,
             Self::Gone { .. } => StatusCode::GONE,
@@ -118,7 +121,7 @@ impl Failure {
             Self::Internal(what) => ("exception", (*what).to_owned()),
             // All messages, also warnings (validation contract 1).
             Self::NotValid(report) => return Some(report.outcome()),
-            Self::UnsupportedMediaType | Self::NotFound => return None,
+            Self::BodyTimeout | Self::UnsupportedMediaType | Self::NotFound => return None,
         };
         Some(fhir::outcome::one(Severity::Error, code, &text))
     }

@@ -12,6 +12,7 @@ use super::{
     unit::{Unit, uuid},
 };
 use crate::{
+    data::Embedding,
     exchange::{Answer, Handling, Request, TYPES},
     site::Site,
     store::{AccessFilter, Past},
@@ -60,8 +61,16 @@ async fn answer(
     let session = site.store.session().await?;
     let unit = Unit::direct(site, request, &session);
     let window = Window::new(site, query.count, query.page, query.summary);
-    let (total, versions) =
+    let (total, mut versions) =
         session.history(&unit.history_scopes(ty), id, &query, window.limit(), window.offset()).await?;
+    if query.summary.is_none_or(|summary| summary.keeps_data()) {
+        let mut embedding = Embedding::default();
+        for version in &mut versions {
+            if let Some(content) = &mut version.content {
+                embedding.fill(&session, content, version.data).await?;
+            }
+        }
+    }
     let path = match (ty, id) {
         (Some(ty), Some(id)) => format!("/{ty}/{id}"),
         (Some(ty), None) => format!("/{ty}"),
@@ -81,7 +90,7 @@ async fn answer(
 }
 
 fn entry<'a>(site: &Site, past: &'a Past) -> Entry<'a> {
-    let Past { resource_type: ty, id, version, at, content } = past;
+    let Past { resource_type: ty, id, version, at, content, .. } = past;
     let url = format!("{}/{ty}/{id}", site.base_url);
     let (method, request_url, status) = match (content, version) {
         (None, _) => ("DELETE", format!("{ty}/{id}/_history/{version}"), "200 OK"),

@@ -2,6 +2,7 @@
 //!
 //! One file per interaction. [`failure`] maps everything that can go wrong to a status and an outcome,
 //! in one place. [`unit`] holds the steps that direct requests and bundle entries share.
+mod binary;
 mod bundle;
 mod bundle_entry;
 mod capabilities;
@@ -28,6 +29,7 @@ use crate::{
     site::Site,
 };
 
+pub(crate) use binary::receive;
 pub(crate) use bundle::execute_transaction;
 pub use capabilities::CapabilitiesCache;
 pub(crate) use failure::Failure;
@@ -59,6 +61,9 @@ pub async fn handle(site: &Arc<Site>, request: Request) -> Answer {
 
 /// The resource in the body of a request.
 fn body(site: &Site, request: &Request, expected: &str) -> Result<fhir::Resource, Failure> {
+    if expected == "Binary" && matches!(request.body_format, BodyFormat::Raw(_)) {
+        return binary::from_raw(request);
+    }
     let resource = any_body(site, request)?;
     if resource.resource_type() != expected {
         return Err(Failure::Unparsable);

@@ -1,19 +1,19 @@
 //! Read and vread (fhir-endpoint contract 1.5).
 use std::borrow::Cow;
 
-use base64::Engine;
 use deadpool_postgres::GenericClient;
 use fhir::search::Summary;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::StatusCode;
 use time::OffsetDateTime;
 
 use super::{
+    binary,
     failure::Failure,
     result_bundle::summarized,
-    unit::{Unit, gone, parsed, uuid},
+    unit::{Unit, gone, uuid},
 };
 use crate::{
-    exchange::{Answer, Conditions, Content, Request},
+    exchange::{Answer, Conditions, Request},
     site::Site,
     store::{Session, Stored},
 };
@@ -71,10 +71,16 @@ fn answer<C: GenericClient>(
 ) -> Result<Answer, Failure> {
     let unit = Unit::direct(site, request, session);
     unit.authorize_read(ty, &stored)?;
+    let version = stored.version;
     let modified = OffsetDateTime::from_unix_timestamp(stored.last_updated.div_euclid(1000)).ok();
-    let mut answer = match condition(&request.conditions, stored.version, modified) {
+    let mut answer = match condition(&request.conditions, version, modified) {
         Some(status) => Answer::empty(status),
-        None if ty == "Binary" && wants_raw(request) => raw_binary(request, &stored)?,
+        None if ty == "Binary" => {
+            return binary::answer(site, request, stored).map(|mut answer| {
+                (answer.version, answer.last_modified) = (Some(version), modified);
+                answer
+            });
+        }
         None => {
             let summary = request.query.iter().find(|(name, _)| name == "_summary");
             let summary = summary.and_then(|(_, value)| Summary::parse(value));
@@ -86,7 +92,7 @@ fn answer<C: GenericClient>(
         }
     };
     if answer.status != StatusCode::PRECONDITION_FAILED {
-        answer.version = Some(stored.version);
+        answer.version = Some(version);
         answer.last_modified = modified;
     }
     Ok(answer)
@@ -105,51 +111,4 @@ fn condition(conditions: &Conditions, version: u64, modified: Option<OffsetDateT
         (None, None) => false,
     };
     not_modified.then_some(StatusCode::NOT_MODIFIED)
-}
-
-/// FHIR form where `_format` or the first `Accept` asks for a FHIR media type (contract 1.12).
-fn wants_raw(request: &Request) -> bool {
-    let accept = request.output.accept.as_deref().unwrap_or_default();
-    let first = accept.split([',', ';']).next().unwrap_or_default().trim();
-    let fhir =
-        ["application/fhir+xml", "application/fhir+json", "application/xml+fhir", "application/json+fhir"];
-    !request.output.by_parameter && !fhir.contains(&first)
-}
-
-fn raw_binary(request: &Request, stored: &Stored) -> Result<Answer, Failure> {
-    let binary = parsed(stored)?;
-    let content_type = binary.text("contentType").unwrap_or("application/octet-stream").to_owned();
-    if !accepts(request.output.accept.as_deref(), &content_type) {
-        return Ok(Answer::empty(StatusCode::NOT_ACCEPTABLE));
-    }
-    let data = binary.text("data").unwrap_or_default();
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(data.as_bytes())
-        .map_err(|_| Failure::Internal("a stored Binary cannot be read"))?;
-    let mut answer = Answer::empty(StatusCode::OK);
-    let file = format!("attachment; filename=Binary_{}.bin", stored.id);
-    for (name, value) in [
-        (header::CONTENT_DISPOSITION, Some(file)),
-        (
-            HeaderName::from_static("x-security-context"),
-            binary.text("securityContext.reference").map(str::to_owned),
-        ),
-    ] {
-        if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
-            answer = answer.with_header(name, value);
-        }
-    }
-    answer.content = Content::Raw { content_type, bytes: bytes.into() };
-    Ok(answer)
-}
-
-fn accepts(accept: Option<&str>, content_type: &str) -> bool {
-    let own = content_type.split(';').next().unwrap_or(content_type).trim();
-    let family = own.split('/').next().unwrap_or(own);
-    accept.is_none_or(|accept| {
-        accept
-            .split(',')
-            .map(|part| part.split(';').next().unwrap_or(part).trim())
-            .any(|part| part == "*/*" || part == own || part.strip_suffix("/*") == Some(family))
-    })
 }

@@ -339,7 +339,7 @@ fn says_nothing(reference: &Element) -> bool {
 }
 
 fn criteria(ty: &str, condition: &[(String, String)]) -> Result<Vec<search::Criterion>, Failure> {
-    match search::parse_criteria(ty, condition) {
+    match search::parse_conditions(ty, condition) {
         Some(Ok(criteria)) => Ok(criteria),
         _ => Err(Failure::Invalid(format!("a canonical reference to {ty} cannot be read"))),
     }

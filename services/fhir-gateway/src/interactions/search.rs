@@ -13,6 +13,7 @@ use super::{
     unit::Unit,
 };
 use crate::{
+    data::Embedding,
     exchange::{Answer, Handling, Request},
     site::Site,
     store::Stored,
@@ -22,7 +23,9 @@ use crate::{
 pub(super) async fn direct(site: &Site, request: &Request, ty: &'static str) -> Result<Answer, Failure> {
     let session = site.store.session().await?;
     let unit = Unit::direct(site, request, &session);
-    let json = unit.search(ty, &request.query, request.prefer.handling).await?.json;
+    let mut embedding = Embedding::default();
+    let found = unit.search(ty, &request.query, request.prefer.handling, &mut embedding).await?;
+    let json = found.json;
     Ok(Answer::stored(StatusCode::OK, Bytes::from(json)))
 }
 
@@ -41,6 +44,7 @@ impl<C: GenericClient> Unit<'_, C> {
         ty: &'static str,
         parameters: &[(String, String)],
         handling: Handling,
+        embedding: &mut Embedding,
     ) -> Result<Found, Failure> {
         if !self.identity.may(Interaction::Search, ty) {
             let reason = "the caller's roles do not include searching this type";
@@ -52,7 +56,13 @@ impl<C: GenericClient> Unit<'_, C> {
             return Err(Failure::BadRequest(problems(&query.problems)));
         }
         let window = Window::new(self.site, query.count, query.page, query.summary);
-        let found = self.session.search(&query, &self.filter(ty), window.limit(), window.offset()).await?;
+        let mut found =
+            self.session.search(&query, &self.filter(ty), window.limit(), window.offset()).await?;
+        if query.summary.is_none_or(|summary| summary.keeps_data()) {
+            for stored in &mut found.matches {
+                embedding.fill(self.session, &mut stored.content, stored.data).await?;
+            }
+        }
         let included =
             if found.matches.is_empty() { Vec::new() } else { self.includes(&query, &found.matches).await? };
         let entry = |ty: &str, stored: &'_ Stored, mode: &str| {
@@ -108,7 +118,7 @@ impl<C: GenericClient> Unit<'_, C> {
 /// The conditions of a query text; anything that is not understood is an error of the client.
 pub(super) fn parse_condition(ty: &str, query: &str) -> Result<Vec<search::Criterion>, Failure> {
     let parameters = split_query(query);
-    match search::parse_criteria(ty, &parameters) {
+    match search::parse_conditions(ty, &parameters) {
         Some(Ok(criteria)) => Ok(criteria),
         Some(Err(problems)) => Err(Failure::BadRequest(result_bundle::problems(&problems))),
         None => Err(Failure::BadRequest(format!("{ty} is not a type of this server"))),

@@ -13,6 +13,7 @@ use messaging::{
 use uuid::Uuid;
 
 use super::{
+    binary,
     failure::Failure,
     references::{self, Verified},
     written::{How, Written},
@@ -22,7 +23,7 @@ use crate::{
     exchange::{Request, TYPES},
     identity::directory::Directory,
     site::Site,
-    store::{AccessFilter, NewEvent, NewVersion, Session, Stored},
+    store::{AccessFilter, DataRef, NewEvent, NewVersion, Session, Stored},
 };
 
 /// One request or bundle entry at work: who asks, what is known, and a session of the store.
@@ -245,7 +246,43 @@ impl<'a, C: GenericClient> Unit<'a, C> {
         resource_type: &'static str,
         mut resource: Resource,
         target: Target<'_>,
+        permit: Permit,
+    ) -> Result<Written, Failure> {
+        if resource_type != "Binary" {
+            return self.write_version(resource_type, resource, target, permit, None).await;
+        }
+        let sent = resource.child("data").cloned();
+        let data = binary::set_aside(self.session, &mut resource).await?;
+        let written = self.write_version(resource_type, resource, target, permit, data).await;
+        let Some(data) = data else { return written };
+        match written {
+            Ok(mut written) => {
+                self.session.keep_upload(data.id).await?;
+                // The client gets back what it sent.
+                let mut whole = fhir::parse(&written.content, Format::Json)
+                    .map_err(|_| Failure::Internal("a stored resource cannot be read"))?;
+                if let Some(sent) = sent {
+                    whole.push(sent);
+                }
+                written.content = fhir::to_json(&whole).into();
+                Ok(written)
+            }
+            Err(failure) => {
+                // Within a transaction everything is rolled back; else the sweep would come later.
+                let _ = self.session.discard_upload(data.id).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// As [`Unit::write`], with data that were written before.
+    pub(super) async fn write_version(
+        &self,
+        resource_type: &'static str,
+        mut resource: Resource,
+        target: Target<'_>,
         mut permit: Permit,
+        data: Option<DataRef>,
     ) -> Result<Written, Failure> {
         let now = datetime::now_millis();
         let (id, version, last_updated, old_keys) = match &target {
@@ -291,6 +328,7 @@ impl<'a, C: GenericClient> Unit<'a, C> {
             index,
             read_tags: std::mem::take(&mut permit.read_tags),
             context,
+            data,
             keys_removed: old_keys.iter().filter(|key| !keys.contains(key)).cloned().collect(),
             keys_added: keys.into_iter().filter(|key| !old_keys.contains(key)).collect(),
             events: self.outbox_events(&written, lane)?,

@@ -23,7 +23,7 @@ pub use token::Invalid;
 /// Where the provider sends the browser back to, below the base URL.
 pub const CALLBACK: &str = "oidc/callback";
 /// Cookie of a session.
-const SESSION: &str = "__Host-dsf-session";
+pub(crate) const SESSION: &str = "__Host-dsf-session";
 /// Cookie between the redirect to the provider and the way back.
 const LOGIN: &str = "__Host-dsf-login";
 /// How long somebody may take to log in, in seconds.

@@ -4,7 +4,8 @@ use fhir::search::{Comparison, HistoryQuery};
 use uuid::Uuid;
 
 use super::{
-    Session,
+    DataRef, Session,
+    read::data_of,
     search::{AccessFilter, Statement, access, date},
 };
 
@@ -21,6 +22,8 @@ pub struct Past {
     pub at: i64,
     /// Compact FHIR JSON; none for a deletion.
     pub content: Option<Vec<u8>>,
+    /// Data of a Binary that lie outside of its content.
+    pub data: Option<DataRef>,
 }
 
 impl<C: GenericClient> Session<C> {
@@ -78,7 +81,7 @@ impl<C: GenericClient> Session<C> {
         // The versions are found once: counted, sorted and cut; only a page's content is read.
         statement.sql = format!(
             "WITH {versions}, p AS (SELECT * FROM h ORDER BY at, id, version LIMIT {limit} OFFSET {offset}) \
-             SELECT t.total, p.type, p.id, p.version, p.at, r.content FROM (SELECT count(*) AS total FROM h) t \
+             SELECT t.total, p.type, p.id, p.version, p.at, r.content, r.data_id, r.data_size FROM (SELECT count(*) AS total FROM h) t \
              LEFT JOIN p ON true LEFT JOIN resource r ON r.id = p.id AND r.version = p.version AND NOT p.gone \
              ORDER BY p.at, p.id, p.version"
         );
@@ -93,6 +96,7 @@ impl<C: GenericClient> Session<C> {
                 version: row.get::<_, i64>("version").unsigned_abs(),
                 at: row.get("at"),
                 content: row.get("content"),
+                data: data_of(row),
             })
         });
         Ok((total, page.collect()))

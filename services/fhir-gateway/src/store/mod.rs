@@ -3,6 +3,8 @@
 //! Invariants: knows no HTTP and decides nothing about rights; a version, its index values, its keys
 //! and its events are written by one statement, so that none is ever without the others.
 mod capabilities;
+mod data;
+mod figures;
 mod history;
 mod logout;
 mod outbox;
@@ -20,6 +22,7 @@ use fhir::search::IndexValue;
 use uuid::Uuid;
 
 pub use capabilities::Profile;
+pub use data::{CHUNK, DataRef};
 pub use history::Past;
 pub use outbox::{OutboxRow, relay_batch};
 pub use retention::Outdated;
@@ -30,6 +33,7 @@ pub use write::Erased;
 /// Steps of the schema.
 pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "resources", sql: include_str!("../../migrations/1-resources.sql") },
+    Migration { version: 2, name: "binary data", sql: include_str!("../../migrations/2-binary-data.sql") },
     Migration { version: 3, name: "audit", sql: include_str!("../../migrations/3-audit.sql") },
     Migration { version: 4, name: "oidc", sql: include_str!("../../migrations/4-oidc.sql") },
 ];
@@ -67,6 +71,8 @@ pub struct Stored {
     pub content: Vec<u8>,
     /// Read tags of this version; those of the security context for a Binary that has one.
     pub read_tags: Vec<String>,
+    /// Data of a Binary that are not in its content.
+    pub data: Option<DataRef>,
 }
 
 /// A version to write.
@@ -88,6 +94,8 @@ pub struct NewVersion {
     pub read_tags: Vec<String>,
     /// Id and, where given, version of a Binary's security context.
     pub context: Option<(Uuid, Option<u64>)>,
+    /// Data of a Binary that were written before and are not in its content.
+    pub data: Option<DataRef>,
     /// Keys that must be free and are taken.
     pub keys_added: Vec<String>,
     /// Keys that become free.

@@ -3,11 +3,11 @@ use database::tokio_postgres::Row;
 use deadpool_postgres::GenericClient;
 use uuid::Uuid;
 
-use super::{Session, Stored, write::kept};
+use super::{DataRef, Session, Stored, write::kept};
 
 /// Columns of a [`Stored`], for a table alias `r`. A Binary with a security context shows the read
 /// tags of what it points to: of that version if one is given, else of the current one.
-pub(super) const COLUMNS: &str = "r.id, r.version, r.last_updated, r.deleted, r.current, r.content, \
+pub(super) const COLUMNS: &str = "r.id, r.version, r.last_updated, r.deleted, r.current, r.content, r.data_id, r.data_size, \
      CASE WHEN r.context_id IS NULL THEN r.read_tags ELSE coalesce((SELECT c.read_tags FROM resource c \
        WHERE c.id = r.context_id AND c.deleted IS NULL AND \
        CASE WHEN r.context_version IS NULL THEN c.current ELSE c.version = r.context_version END LIMIT 1), '{}') \
@@ -22,7 +22,14 @@ pub(super) fn stored(row: &Row) -> Stored {
         current: row.get("current"),
         content: row.get("content"),
         read_tags: row.get("read_tags"),
+        data: data_of(row),
     }
+}
+
+/// Columns `data_id` and `data_size`.
+pub(super) fn data_of(row: &Row) -> Option<DataRef> {
+    row.get::<_, Option<Uuid>>("data_id")
+        .map(|id| DataRef { id, size: row.get::<_, i64>("data_size").unsigned_abs() })
 }
 
 impl<C: GenericClient> Session<C> {

@@ -260,6 +260,11 @@ fn condition(statement: &mut Statement, criterion: &Criterion) -> String {
             Ok(id) => format!("r.id = {}", statement.bind(id)),
             Err(_) => "false".to_owned(),
         },
+        (Test::Any(any), "_id" | "_lastUpdated") => {
+            let each =
+                any.iter().map(|test| condition(statement, &Criterion { test: test.clone(), ..*criterion }));
+            format!("({})", each.collect::<Vec<_>>().join(" OR "))
+        }
         (Test::Date { comparison, low, high }, "_lastUpdated") => {
             date(statement, *comparison, "r.last_updated", "r.last_updated", *low, *high)
         }
@@ -297,6 +302,10 @@ fn identifier_of_reference(statement: &mut Statement, parameter: &Parameter, val
 fn value(statement: &mut Statement, test: &Test, modifier: Modifier) -> String {
     match test {
         Test::Id(_) => "false".to_owned(),
+        Test::Any(any) => {
+            let each = any.iter().map(|test| value(statement, test, modifier));
+            format!("({})", each.collect::<Vec<_>>().join(" OR "))
+        }
         Test::Token { system, code } => {
             let code = match code {
                 Some(code) => format!("s.value = {}", statement.bind(kept(code).into_owned())),

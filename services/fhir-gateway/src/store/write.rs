@@ -66,7 +66,7 @@ impl IndexColumns {
 ///
 /// Parameters: $1 type, $2 id, $3 version, $4 last_updated, $5 content, $6 read_tags, $7 context id,
 /// $8 context version, $9..$13 index columns, $14 keys added, $15..$18 events, $19 notify type or null,
-/// $20 keys removed, $21 audit event or null.
+/// $20 keys removed, $21 audit event or null, $22 and $23 id and size of a Binary's data.
 const REST: &str = "
   , gone AS (DELETE FROM unique_key WHERE id = $2 AND key = ANY($20)
       AND EXISTS (SELECT FROM written) RETURNING 1)
@@ -83,16 +83,16 @@ const REST: &str = "
          CASE WHEN $19::text IS NOT NULL THEN pg_notify('dsf_changed', $19) END::text AS changed";
 
 const CREATE: &str = "WITH written AS (
-    INSERT INTO resource (type, id, version, last_updated, content, read_tags, context_id, context_version)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING 1)";
+    INSERT INTO resource (type, id, version, last_updated, content, read_tags, context_id, context_version, data_id, data_size)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $22, $23) RETURNING 1)";
 
 const UPDATE: &str = "WITH replaced AS (
     UPDATE resource SET current = false
     WHERE id = $2 AND type = $1 AND version = $3::bigint - 1 AND current AND deleted IS NULL RETURNING 1)
   , unindexed AS (DELETE FROM search_value WHERE id = $2 AND EXISTS (SELECT FROM replaced) RETURNING 1)
   , written AS (
-    INSERT INTO resource (type, id, version, last_updated, content, read_tags, context_id, context_version)
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM replaced RETURNING 1)";
+    INSERT INTO resource (type, id, version, last_updated, content, read_tags, context_id, context_version, data_id, data_size)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $22, $23 FROM replaced RETURNING 1)";
 
 const DELETE: &str = "WITH written AS (
     UPDATE resource SET deleted = $3 WHERE id = $2 AND type = $1 AND current AND deleted IS NULL RETURNING 1)
@@ -158,6 +158,8 @@ impl<C: GenericClient> Session<C> {
                     &watched(new.resource_type),
                     &keys_removed,
                     &event,
+                    &new.data.map(|data| data.id),
+                    &new.data.map(|data| number(data.size)).transpose()?,
                 ],
             )
             .await
@@ -193,7 +195,6 @@ pub enum Erased {
 const ERASE: &str = "WITH erased AS (
     DELETE FROM resource WHERE id = $1 AND type = $2
       AND EXISTS (SELECT FROM resource r WHERE r.id = $1 AND r.type = $2 AND r.current AND r.deleted IS NOT NULL) RETURNING 1)
-  , pieces AS (DELETE FROM binary_chunk WHERE id = $1 AND EXISTS (SELECT FROM erased) RETURNING 1)
   SELECT count(*) AS erased FROM erased";
 
 impl<C: GenericClient> Session<C> {
@@ -206,8 +207,8 @@ impl<C: GenericClient> Session<C> {
     }
 }
 
-fn number(version: u64) -> Result<i64, Error> {
-    i64::try_from(version).map_err(|_| Error::new(Kind::Other, "version is out of range"))
+fn number(number: u64) -> Result<i64, Error> {
+    i64::try_from(number).map_err(|_| Error::new(Kind::Other, "a version or size is out of range"))
 }
 
 /// A unique key that is taken is a duplicate; the same version written twice is a lost race.

@@ -3,11 +3,11 @@ use std::sync::{Arc, OnceLock};
 
 use fhir::{Format, Resource};
 use messaging::event::ResourceEvent;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
 use uuid::Uuid;
 
 use super::{Payload, Sockets, Subscription};
-use crate::changes::Signal;
+use crate::{changes::Signal, data::Embedding};
 
 /// A resource version that matched a Subscription.
 pub(super) struct Delivery {
@@ -23,6 +23,8 @@ pub(super) struct Version {
     pub(super) read_tags: Vec<String>,
     json: String,
     xml: OnceLock<String>,
+    /// Held until the last session has sent it.
+    _memory: OwnedSemaphorePermit,
 }
 
 impl Delivery {
@@ -85,16 +87,26 @@ async fn deliver(sockets: &Sockets, event: &ResourceEvent) -> Result<(), databas
         return Ok(());
     }
     let Ok(id) = event.id.parse::<Uuid>() else { return Ok(()) };
-    let stored = site.store.session().await?.read(&event.resource_type, id).await?;
+    let session = site.store.session().await?;
+    let stored = session.read(&event.resource_type, id).await?;
     // A version that is not current any more has a change of its own coming.
     let Some(stored) = stored.filter(|stored| stored.version == event.version && stored.deleted.is_none())
     else {
         return Ok(());
     };
-    let (Ok(resource), Ok(json)) =
-        (fhir::parse(&stored.content, Format::Json), String::from_utf8(stored.content))
-    else {
+    let mut content = stored.content;
+    Embedding::default().fill(&session, &mut content, stored.data).await?;
+    drop(session);
+    let (Ok(resource), Ok(json)) = (fhir::parse(&content, Format::Json), String::from_utf8(content)) else {
         tracing::error!(%id, "a stored resource cannot be read");
+        return Ok(());
+    };
+    let wanted: Vec<_> = wanted.into_iter().filter(|subscription| subscription.matches(&resource)).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let Some(memory) = sockets.memory(json.len()).await else {
+        sockets.drop_all("too much waits for subscribers");
         return Ok(());
     };
     let version = Arc::new(Version {
@@ -104,12 +116,11 @@ async fn deliver(sockets: &Sockets, event: &ResourceEvent) -> Result<(), databas
         read_tags: stored.read_tags,
         json,
         xml: OnceLock::new(),
+        _memory: memory,
     });
     for subscription in wanted {
-        if subscription.matches(&version.resource) {
-            let (subscription, version) = (Arc::clone(subscription), Arc::clone(&version));
-            sockets.queue(&Arc::new(Delivery { subscription, version }));
-        }
+        let (subscription, version) = (Arc::clone(subscription), Arc::clone(&version));
+        sockets.queue(&Arc::new(Delivery { subscription, version }));
     }
     Ok(())
 }

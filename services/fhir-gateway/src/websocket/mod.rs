@@ -20,7 +20,7 @@ use access::Identity;
 use http::{HeaderValue, StatusCode, header};
 use telemetry::metrics;
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::timeout,
 };
 use warp::{Reply, reply::Response, ws::Ws};
@@ -40,6 +40,11 @@ use session::Session;
 pub const MAX_SESSIONS: usize = 1024;
 /// Deliveries that may wait for one session; a slower client is dropped.
 pub const MAX_QUEUE: usize = 1024;
+/// Memory of all deliveries that wait, in KiB: resources differ in size, so their number alone bounds
+/// nothing. Beyond it the slowest client is dropped.
+const MAX_WAITING_KIB: usize = 64 * 1024;
+/// How long a change may wait for memory once the slowest client was dropped.
+const MEMORY_WAIT: Duration = Duration::from_secs(5);
 /// Largest message a client may send, in bytes. `bind` with an id is all there is to say.
 const MAX_MESSAGE: usize = 4096;
 
@@ -56,14 +61,17 @@ struct Inner {
     sessions: Mutex<HashMap<u64, Entry>>,
     next: AtomicU64,
     places: Arc<Semaphore>,
+    /// KiB for deliveries that wait.
+    memory: Arc<Semaphore>,
     delivered: metrics::Counter<u64>,
 }
 
 /// A session as the dispatcher sees it.
 struct Entry {
     bound: BTreeSet<String>,
-    /// Dropped to drop the session.
     queue: mpsc::Sender<Arc<Delivery>>,
+    /// Dropped to drop the session, also while it waits for its client.
+    _alive: watch::Sender<()>,
 }
 
 impl Sockets {
@@ -81,6 +89,7 @@ impl Sockets {
                 sessions: Mutex::default(),
                 next: AtomicU64::new(1),
                 places: Arc::new(Semaphore::new(MAX_SESSIONS)),
+                memory: Arc::new(Semaphore::new(MAX_WAITING_KIB)),
                 delivered,
             }),
         }
@@ -116,11 +125,12 @@ impl Sockets {
     }
 
     /// Makes a session known; it gets deliveries once it has bound something.
-    fn enter(&self) -> (u64, mpsc::Receiver<Arc<Delivery>>) {
+    fn enter(&self) -> (u64, mpsc::Receiver<Arc<Delivery>>, watch::Receiver<()>) {
         let (queue, deliveries) = mpsc::channel(MAX_QUEUE);
+        let (alive, dropped) = watch::channel(());
         let number = self.inner.next.fetch_add(1, Ordering::Relaxed);
-        self.sessions().insert(number, Entry { bound: BTreeSet::new(), queue });
-        (number, deliveries)
+        self.sessions().insert(number, Entry { bound: BTreeSet::new(), queue, _alive: alive });
+        (number, deliveries, dropped)
     }
 
     fn leave(&self, session: u64) {
@@ -145,6 +155,26 @@ impl Sockets {
                 "subscribers are dropped so that they catch up"
             );
             sessions.clear();
+        }
+    }
+
+    /// Memory for a change of this many bytes until all have it; none where none comes free in time.
+    async fn memory(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(bytes.div_ceil(1024).clamp(1, MAX_WAITING_KIB)).ok()?;
+        if let Ok(memory) = Arc::clone(&self.inner.memory).try_acquire_many_owned(kib) {
+            return Some(memory);
+        }
+        self.drop_slowest();
+        timeout(MEMORY_WAIT, Arc::clone(&self.inner.memory).acquire_many_owned(kib)).await.ok()?.ok()
+    }
+
+    /// Drops the session with the most deliveries that wait: what it holds is free again.
+    fn drop_slowest(&self) {
+        let mut sessions = self.sessions();
+        let slowest =
+            sessions.iter().min_by_key(|(_, entry)| entry.queue.capacity()).map(|(number, _)| *number);
+        if slowest.and_then(|number| sessions.remove(&number)).is_some() {
+            tracing::warn!("too much waits for subscribers: the slowest is dropped");
         }
     }
 

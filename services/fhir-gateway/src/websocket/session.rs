@@ -66,8 +66,8 @@ impl Session {
     }
 
     pub(super) async fn run(mut self, mut socket: WebSocket) {
-        let (number, deliveries) = self.sockets.enter();
-        let end = self.follow(number, &mut socket, deliveries).await;
+        let (number, deliveries, dropped) = self.sockets.enter();
+        let end = self.follow(number, &mut socket, deliveries, dropped).await;
         self.sockets.leave(number);
         match end {
             End::Drop => return,
@@ -85,6 +85,7 @@ impl Session {
         number: u64,
         socket: &mut WebSocket,
         mut deliveries: tokio::sync::mpsc::Receiver<Arc<Delivery>>,
+        mut dropped: watch::Receiver<()>,
     ) -> End {
         if !self.may_subscribe() {
             self.decided(None, Err("the caller's roles do not include subscriptions"));
@@ -139,9 +140,14 @@ impl Session {
                     Message::ping(rand::random::<[u8; PING_LENGTH]>().to_vec())
                 }
             };
-            match timeout(SEND_TIMEOUT, socket.send(outgoing)).await {
-                Ok(Ok(())) => {}
-                _ => return End::Drop,
+            let sent = tokio::select! {
+                sent = timeout(SEND_TIMEOUT, socket.send(outgoing)) => matches!(sent, Ok(Ok(()))),
+                // Nothing is ever said on it: it ends with the session's entry.
+                _ = dropped.changed() => false,
+                () = stopped(&mut stop) => false,
+            };
+            if !sent {
+                return End::Drop;
             }
         }
     }
@@ -178,7 +184,7 @@ impl Session {
         let mut directory = site.directory();
         if !directory.has_subscription(id) {
             // It may be so new that this replica was not told yet.
-            site.directory.invalidate("Subscription");
+            site.directory.freshness().invalidate("Subscription");
             directory = site.directory.fresh(&site.store).await.map_err(|_| End::Drop)?;
         }
         if !directory.has_subscription(id) {

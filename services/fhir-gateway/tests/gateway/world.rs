@@ -71,6 +71,7 @@ impl World {
             max_connections: 4,
             allow_unsafe_durability: false,
             application: "gateway-test",
+            plans: database::Plans::ByValues,
         })
         .unwrap();
         pool.prepare(MIGRATIONS).await.unwrap();
@@ -95,6 +96,7 @@ impl World {
             read_tags: access::scope::tags(&resource, &fhir_gateway::SnapshotFacts::default())
                 .unwrap_or_else(|_| vec!["ALL".to_owned()]),
             context: None,
+            data: None,
             keys_added: Vec::new(),
             keys_removed: Vec::new(),
             events,
@@ -105,6 +107,11 @@ impl World {
 
     /// Settings of a gateway on a free port.
     pub fn config(&self) -> Config {
+        config::load_from("DSF_GATEWAY", None, self.settings()).unwrap()
+    }
+
+    /// As [`World::config`], as variables; `https://localhost:<port>/fhir` is the base URL.
+    pub fn settings(&self) -> Vec<(String, String)> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let (user, password) = self.nats.credentials(SITE, User::Gateway);
         let path = |path: &Path| path.display().to_string();
@@ -127,8 +134,7 @@ impl World {
             ("NATS_PASSWORD", password),
             ("READY_FILE", path(&self.folder.join(format!("ready-{port}")))),
         ];
-        let settings = settings.map(|(name, value)| (format!("DSF_GATEWAY_{name}"), value));
-        config::load_from("DSF_GATEWAY", None, settings).unwrap()
+        settings.map(|(name, value)| (format!("DSF_GATEWAY_{name}"), value)).into()
     }
 
     /// Connects to NATS with the gateway's own rights.

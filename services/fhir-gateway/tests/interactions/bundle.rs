@@ -215,3 +215,47 @@ async fn entries_answer_in_their_order() {
     assert_eq!(site.ask(Local, "POST Bundle", &[], &stored).await.status, 201);
     site.stop().await;
 }
+
+/// Rules see what the entries before have written, although nothing of it is committed (contract 1.11: the
+/// entries of a transaction are carried out one after the other).
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_see_the_allow_list_of_their_own_transaction() {
+    let site = Site::start().await;
+    let organization = |active: bool| {
+        json!({
+            "resourceType": "Organization", "meta": crate::site::meta(&["ALL"]), "active": active, "name": "New",
+            "identifier": [{"system": crate::site::ORGANIZATION, "value": "new.test"}],
+            "extension": [{
+                "url": "http://dsf.dev/fhir/StructureDefinition/extension-certificate-thumbprint",
+                "valueString": "a".repeat(128),
+            }],
+            "endpoint": [{"reference": format!("Endpoint?identifier={}|fhir.remote.test", crate::site::ENDPOINT)}],
+        })
+    };
+    let tagged = group("of the new one", &["LOCAL", "ORGANIZATION new.test"]);
+    let alone = site.ask(Local, "POST Group", &[], &tagged).await;
+    assert_eq!(alone.status, 403, "nobody of that name yet: {}", alone.body);
+    let process = crate::site::process("within", &["LOCAL_ALL"], "LOCAL_ALL");
+    let task = site.task(Local, "within", "requested");
+    let all = [post(&tagged), post(&organization(true)), post(&task), post(&process)];
+    let answer = site.ask(Local, "POST ", &[], &bundle("transaction", &all)).await;
+    assert_eq!(answer.status, 403, "what comes later is not there yet: {}", answer.body);
+    let all = [post(&organization(true)), post(&tagged), post(&process), post(&task)];
+    let answer = site.ask(Local, "POST ", &[], &bundle("transaction", &all)).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+
+    // Deleted by an entry, it is unknown to the next; nothing of a refused transaction stays.
+    let remove = |query: &str| json!({"request": {"method": "DELETE", "url": query}});
+    let gone = "Organization?identifier=new.test";
+    let answer = site.ask(Local, "POST ", &[], &bundle("transaction", &[remove(gone), post(&tagged)])).await;
+    assert_eq!(answer.status, 403, "{}", answer.body);
+    assert_eq!(site.get(Local, gone).await.json()["total"], 1, "rolled back");
+
+    // A tag may name an organization that is not active (it exists); a process it does not open.
+    let put =
+        json!({"fullUrl": urn(), "resource": organization(false), "request": {"method": "PUT", "url": gone}});
+    let answer = site.ask(Local, "POST ", &[], &bundle("transaction", &[put, post(&tagged)])).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(site.ask(Local, "POST Group", &[], &tagged).await.status, 201);
+    site.stop().await;
+}

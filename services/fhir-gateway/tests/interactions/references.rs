@@ -199,36 +199,58 @@ async fn other_sites_are_asked() {
         task["input"].as_array_mut().unwrap().push(input);
         task
     };
-    let step = async |task: &Value, status: &str| {
+    let next_of = |task: &Value, status: &str| {
         let mut next = task.clone();
         next["status"] = json!(status);
         if task["status"] == "requested" && status == "in-progress" {
             next["input"].as_array_mut().unwrap().push(business_key());
         }
+        next
+    };
+    let step = async |task: &Value, status: &str, way: &str| {
+        let next = next_of(task, status);
         let id = next["id"].as_str().unwrap().to_owned();
-        let answer = site.ask(Local, &format!("PUT Task/{id}"), &[], &next).await;
-        (answer.status.as_u16(), next)
+        if way == "direct" {
+            let answer = site.ask(Local, &format!("PUT Task/{id}"), &[], &next).await;
+            return (answer.status.as_u16(), next);
+        }
+        let entry = json!({"fullUrl": format!("{}/Task/{id}", site.base), "resource": next,
+            "request": {"method": "PUT", "url": format!("Task/{id}")}});
+        let bundle = json!({"resourceType": "Bundle", "type": way, "entry": [entry]});
+        let answer = site.ask(Local, "POST ", &[], &bundle).await;
+        let of_entry = || {
+            answer.json()["entry"][0]["response"]["status"].as_str().map(|text| text[..3].parse().unwrap())
+        };
+        let status = if answer.status == 200 { of_entry().unwrap() } else { answer.status.as_u16() };
+        (status, next)
     };
     let refused = with_input(site.task(Local, "test", "requested"), &nobody.to_string());
     assert_eq!(site.ask(Local, "POST Task", &[], &refused).await.status, 403, "a new Task is checked");
     let mut tasks = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..9 {
         let task = with_input(site.task(Local, "test", "requested"), &there);
         let answer = site.ask(Local, "POST Task", &[], &task).await;
         assert_eq!(answer.status, 201, "{}", answer.body);
         tasks.push(answer.json());
     }
-    let (status, running) = step(&tasks[0], "in-progress").await;
-    assert_eq!(status, 200);
+    let ways = ["direct", "transaction", "batch"];
+    let mut rows: Vec<(&str, &Value, Value)> = Vec::new();
+    for (way, tasks) in ways.into_iter().zip(tasks.chunks(3)) {
+        let (status, running) = step(&tasks[0], "in-progress", way).await;
+        assert_eq!(status, 200, "{way}");
+        rows.push((way, &tasks[1], running));
+    }
     // The input is gone at the partner: only `completed` and `failed` are still possible.
     site.ask(Local, &format!("DELETE Group/{there}"), &[], &Value::Null).await;
-    for (task, status, expected) in [
-        (&tasks[1], "in-progress", 403),
-        (&tasks[2], "failed", 200),
-        (&running, "in-progress", 403),
-        (&running, "completed", 200),
-    ] {
-        assert_eq!(step(task, status).await.0, expected, "{} to {status}", task["status"]);
+    for ((way, requested, running), failing) in rows.iter().zip(tasks.chunks(3).map(|tasks| &tasks[2])) {
+        for (task, status, expected) in [
+            (*requested, "in-progress", 403),
+            (failing, "failed", 200),
+            (running, "in-progress", 403),
+            (running, "completed", 200),
+        ] {
+            assert_eq!(step(task, status, way).await.0, expected, "{} to {status}, {way}", task["status"]);
+        }
     }
 
     // A partner that is away is told as such, soon without being asked.

@@ -146,6 +146,7 @@ async fn write(site: &Site, ty: &'static str, content: &str) -> Uuid {
         index: fhir::search::extract(&resource),
         read_tags: stored_tags(site, ty, content),
         context: None,
+        data: None,
         keys_added: Vec::new(),
         keys_removed: Vec::new(),
         events: Vec::new(),

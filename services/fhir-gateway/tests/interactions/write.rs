@@ -317,25 +317,33 @@ async fn duplicates_are_refused() {
         assert_eq!(statuses, [201, 403, 403, 403], "{name}: {}", attempts[0].body);
 
         // 13.2, in bundles: a transaction with both is refused and leaves nothing, a batch takes the first.
-        let mut again = resource.clone();
-        for key in ["url", "name", "criteria"] {
-            if again[key].is_string() {
-                let suffix = if key == "criteria" { "&identifier=x" } else { "-again" };
-                again[key] = json!(format!("{}{suffix}", again[key].as_str().unwrap()));
+        let renamed = |number: u32| {
+            let mut again = resource.clone();
+            for key in ["url", "name", "criteria"] {
+                if again[key].is_string() {
+                    let suffix = if key == "criteria" {
+                        format!("&identifier={number}")
+                    } else {
+                        format!("-{number}")
+                    };
+                    again[key] = json!(format!("{}{suffix}", again[key].as_str().unwrap()));
+                }
             }
-        }
-        if again["identifier"].is_array() {
-            again["identifier"][0]["value"] = json!(Uuid::new_v4().to_string());
-        }
-        if again["address"].is_string() {
-            again["address"] = json!("https://again.test/fhir");
-        }
-        if again["uniqueId"].is_array() {
-            again["uniqueId"][0]["value"] = json!("http://test/sid/again");
-        }
-        if again["extension"][0]["valueString"].is_string() {
-            again["extension"][0]["valueString"] = json!("cd".repeat(64));
-        }
+            if again["identifier"].is_array() {
+                again["identifier"][0]["value"] = json!(Uuid::new_v4().to_string());
+            }
+            if again["address"].is_string() {
+                again["address"] = json!(format!("https://again-{number}.test/fhir"));
+            }
+            if again["uniqueId"].is_array() {
+                again["uniqueId"][0]["value"] = json!(format!("http://test/sid/{number}"));
+            }
+            if again["extension"][0]["valueString"].is_string() {
+                again["extension"][0]["valueString"] = json!(format!("{number:0128x}"));
+            }
+            again
+        };
+        let again = renamed(1);
         let entry = || {
             json!({
                 "fullUrl": format!("urn:uuid:{}", Uuid::new_v4()), "resource": again,
@@ -349,6 +357,28 @@ async fn duplicates_are_refused() {
         let batch = site.ask(Local, "POST ", &[], &bundle("batch")).await.json();
         let statuses = [0, 1].map(|index| batch["entry"][index]["response"]["status"].clone());
         assert_eq!(statuses, ["201 Created", "403 Forbidden"], "{name} twice in a batch: {batch}");
+
+        // 13.2, several bundles at the same time: one of them wins.
+        for (number, kind) in [(2, "transaction"), (3, "batch")] {
+            let resource = renamed(number);
+            let bundle = json!({"resourceType": "Bundle", "type": kind, "entry": [{
+                "fullUrl": format!("urn:uuid:{}", Uuid::new_v4()), "resource": resource,
+                "request": {"method": "POST", "url": resource["resourceType"]},
+            }]});
+            let all =
+                futures_util::future::join_all((0..3).map(|_| site.ask(Local, "POST ", &[], &bundle))).await;
+            let mut created: Vec<bool> = Vec::new();
+            for answer in &all {
+                let status = match kind {
+                    "transaction" => answer.status.to_string(),
+                    _ => answer.json()["entry"][0]["response"]["status"].as_str().unwrap().to_owned(),
+                };
+                let one = (status.starts_with("20"), status.starts_with("403"));
+                assert!(one.0 != one.1, "{name} in a {kind}: {status}");
+                created.push(one.0);
+            }
+            assert_eq!(created.iter().filter(|created| **created).count(), 1, "{name} in {kind} bundles");
+        }
     }
     site.stop().await;
 }

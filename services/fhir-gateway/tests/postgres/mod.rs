@@ -63,6 +63,7 @@ impl Cluster {
             max_connections: 16,
             allow_unsafe_durability: true,
             application: "store-test",
+            plans: database::Plans::ByValues,
         })
         .unwrap();
         let started = Instant::now();
