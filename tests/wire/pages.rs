@@ -52,6 +52,8 @@ const LOOKS: [(&str, u32, u32, &str); 4] = [
 ];
 
 async fn looks_right(browser: &mut Browser, page: &str) -> Result<()> {
+    // With its style sheet, not just its first elements.
+    browser.until("the whole page", "document.readyState === 'complete'").await?;
     for (name, width, height, scheme) in LOOKS {
         browser.look(width, height, scheme).await?;
         browser.picture(&format!("{page}-{name}")).await?;

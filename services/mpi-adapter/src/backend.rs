@@ -97,7 +97,7 @@ impl Backend {
             Self::Hl7V2(backend) => backend.is_healthy(),
             Self::Fhir(backend) => backend.is_healthy(),
             Self::Hl7V3(backend) => backend.is_healthy(),
-            Self::Table(_) => true,
+            Self::Table(backend) => backend.is_healthy(),
         }
     }
 }

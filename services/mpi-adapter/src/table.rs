@@ -1,7 +1,7 @@
 //! An index of our own: a table in PostgreSQL, filled from a CSV file. For small sites and tests.
 use std::path::Path;
 
-use adapter::{TransportKind, Trouble, tls::SetupError};
+use adapter::{TransportKind, Trouble, guard::Guard, tls::SetupError};
 use database::{DatabaseConfig, Migration, Pool, tokio_postgres::types::ToSql};
 use hospital::person::{Domain, Identifier, Person, Sex};
 use messaging::hospital::Demographics;
@@ -36,6 +36,7 @@ const OTHER_ID: &str = "id:";
 /// The table.
 pub struct Table {
     pool: Pool,
+    guard: Guard,
     authority: Domain,
 }
 
@@ -56,7 +57,8 @@ impl Table {
         })
         .map_err(setup)?;
         pool.prepare(MIGRATIONS).await.map_err(setup)?;
-        let table = Self { pool, authority: config.authority() };
+        let guard = Guard::new("mpi-table", config.limits());
+        let table = Self { pool, guard, authority: config.authority() };
         if let Some(path) = &config.table_csv {
             table.load(path).await?;
         }
@@ -121,7 +123,15 @@ impl Table {
         transaction.commit().await.map_err(|e| database(e.into()))
     }
 
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.guard.is_healthy()
+    }
+
     async fn rows(&self, condition: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Person>, Trouble> {
+        self.guard.query("table", || self.read(condition, values)).await
+    }
+
+    async fn read(&self, condition: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Person>, Trouble> {
         let connection = self.pool.get().await.map_err(outage)?;
         // Two are enough to know that there is not one.
         let statement = format!(
