@@ -49,7 +49,7 @@ async fn two_replicas_share_the_work_and_killing_one_loses_nothing() {
     // The first record is that of the start.
     let works =
         |name: &&str| std::fs::read_to_string(audit(name)).is_ok_and(|records| records.lines().count() > 1);
-    let shares = || ["one", "two"].iter().all(|name| works(name));
+    let shares = || ["one", "two"].iter().all(&works);
     let answers = replica::survive(&mut replicas[0], shares, |at| {
         let asker = Arc::clone(&asker);
         let request = FindRequest {
