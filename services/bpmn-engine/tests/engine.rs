@@ -283,7 +283,8 @@ async fn starts_wait_for_answers(servers: Arc<Servers>) {
 async fn work(site: Arc<Site>, ended: Arc<std::sync::atomic::AtomicBool>) {
     while !ended.load(std::sync::atomic::Ordering::Relaxed) {
         let jobs = site
-            .claim(&["test.Choose", "test.Ask", "test.Save", "test.Work", SEND, WRITE_BACK], 8, 2_000)
+            // Longer than eight jobs take on a slow machine, or their leases run out again and again.
+            .claim(&["test.Choose", "test.Ask", "test.Save", "test.Work", SEND, WRITE_BACK], 8, 15_000)
             .await;
         if jobs.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -24,7 +24,7 @@ use stand::{NatsServer, Postgres, Tools};
 use tokio::{sync::RwLock, task::JoinHandle};
 
 /// Longest wait for anything that must happen: several lost requests and a lease on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 /// How long an answer is waited for before the request is made again.
 const REQUEST: Duration = Duration::from_secs(10);
 const BASE_URL: &str = "https://site.test/fhir";
