@@ -21,7 +21,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use uuid::Uuid;
 
 /// Longest wait for anything.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Identifier value of the organization that runs the gateway.
 pub const LOCAL: &str = "local.test";
 /// Account in the nats-server.
