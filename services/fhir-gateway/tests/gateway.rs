@@ -177,6 +177,34 @@ async fn requests_are_negotiated_and_bounded() {
     gateway.stop().await;
 }
 
+/// A refusal is often ready before the body is there. What the client still sends is read, so that it gets
+/// its answer, and can go on with the connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_may_finish_sending() {
+    let world = World::start().await;
+    let gateway = Replica::start(world.config()).await;
+    for (who, identity) in [("nobody", None), ("a page of others", Some(&world.local))] {
+        let client = Client::new(&world.authority, identity);
+        let mut stream = client.connect(gateway.address, b"").await.unwrap();
+        for turn in 0..2 {
+            let head = format!(
+                "POST /fhir/Task HTTP/1.1\r\nhost: localhost\r\norigin: https://elsewhere.test\r\n\
+                 content-type: {JSON}\r\ncontent-length: 2\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            // Time to answer too early: without it the gateway has the body when it looks.
+            let early = timeout(Duration::from_millis(200), stream.read_u8()).await;
+            assert!(early.is_err(), "{who}, turn {turn}: answered before the body was there");
+            stream.write_all(b"{}").await.unwrap();
+            let mut answer = vec![0; 4096];
+            let read = timeout(PATIENCE, stream.read(&mut answer)).await.unwrap().unwrap();
+            let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+            assert!(answer.starts_with("HTTP/1.1 403 Forbidden"), "{who}, turn {turn}: {answer:?}");
+        }
+    }
+    gateway.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_share_sessions_and_proxies_name_the_origin() {
     let world = World::start().await;

@@ -41,8 +41,6 @@ use crate::{
     websocket::Sockets,
 };
 
-/// Most bytes of a body that are read although the request is refused already.
-const MAX_DRAINED: usize = 1024 * 1024;
 /// Longest form of `POST /T/_search`, in bytes.
 const MAX_SEARCH_FORM: usize = 64 * 1024;
 
@@ -215,7 +213,6 @@ impl Gateway {
         let root = target == Target::Root;
         let by_form = matches!(target, Target::SearchForm { .. });
         let Some(interaction) = target.interaction(&method) else {
-            self.drain(body, &headers).await;
             return if root && people::wants_page(&method, &headers, &query_text) {
                 self.start_page(caller, headers).await
             } else if root {
@@ -229,10 +226,7 @@ impl Gateway {
             match self.search_form(body.as_mut(), &headers).await {
                 Ok(form) if query_text.is_empty() => query_text = form,
                 Ok(form) => query_text = format!("{query_text}&{form}"),
-                Err(status) => {
-                    self.drain(body, &headers).await;
-                    return respond::empty(status);
-                }
+                Err(status) => return respond::empty(status),
             }
         }
         let started = Instant::now();
@@ -287,10 +281,7 @@ impl Gateway {
             negotiated.and_then(|output| Ok((output, negotiate::body_format(&headers, &interaction)?)));
         let (output, body_format) = match forms {
             Ok(forms) => forms,
-            Err(status) => {
-                self.drain(body, &headers).await;
-                return respond::empty(status);
-            }
+            Err(status) => return respond::empty(status),
         };
         let mut body = std::pin::pin!(body);
         let streamed = matches!(
@@ -382,17 +373,6 @@ impl Gateway {
         let form = body::read(body, headers, MAX_SEARCH_FORM, self.body_timeout).await?;
         // Anything else than ASCII is escaped in such a form.
         String::from_utf8(form.into()).map_err(|_| StatusCode::BAD_REQUEST)
-    }
-
-    /// Reads what a client is still sending, within reason: one that writes to a closed connection never
-    /// sees the answer that says why.
-    async fn drain<S, B>(&self, body: S, headers: &HeaderMap)
-    where
-        S: Stream<Item = Result<B, warp::Error>> + Send,
-        B: Buf,
-    {
-        let limit = self.site.limits.max_body.min(MAX_DRAINED);
-        let _ = body::read(body, headers, limit, self.body_timeout).await;
     }
 
     /// `GET` on the base URL: there is no page (yet) and no resource.

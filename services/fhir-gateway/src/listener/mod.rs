@@ -7,6 +7,7 @@ pub mod proxy_protocol;
 mod socket;
 pub mod tickets;
 pub mod tls;
+mod unread;
 
 use std::{
     convert::Infallible,
@@ -157,9 +158,14 @@ impl Listener {
             request.headers_mut().remove(CLIENT_CERTIFICATE_HEADER);
             request.extensions_mut().insert(peer.clone());
             let running = answered.enter();
+            let (request, unread) = unread::lend(request);
             let answer = filter.clone().call(request);
-            // The guard rides in the body, so a streamed answer counts as activity to its last frame.
-            async move { answer.await.map(|answer| answer.map(|body| Guarded::new(body, running))) }
+            async move {
+                let answer = answer.await;
+                unread.drop_rest().await;
+                // The guard rides in the body, so a streamed answer counts as activity to its last frame.
+                answer.map(|answer| answer.map(|body| Guarded::new(body, running)))
+            }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
