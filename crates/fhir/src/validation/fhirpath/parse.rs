@@ -354,7 +354,7 @@ fn portable(pattern: &str) -> Cow<'_, str> {
 
 impl Step {
     fn new(name: String) -> Step {
-        let choice = super::item::is_choice_name(&name);
+        let choice = crate::types::is_choice(&name);
         let type_name = name.starts_with(|first: char| first.is_ascii_uppercase());
         Step { name, choice, type_name }
     }
