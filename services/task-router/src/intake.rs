@@ -27,6 +27,7 @@ use crate::{
     backoff::Backoff,
     counters, form,
     gateway::{Gateway, GatewayError},
+    recent::Recent,
     translate::{Translated, translate},
 };
 
@@ -52,6 +53,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(crate) struct Intake {
     pub(crate) nats: Nats,
     pub(crate) gateway: Gateway,
+    /// What was read here and will be written soon.
+    pub(crate) recent: Recent,
 }
 
 /// What to do with the event, or with the Task of a sweep.
@@ -124,8 +127,13 @@ impl Intake {
                 return Fate::Later;
             }
         };
-        let source = self.source(reference);
-        match (answer.resource(), String::from_utf8(answer.body.into())) {
+        let source = self.source(reference.clone());
+        let resource = answer.resource();
+        if resource.is_ok() {
+            // Before the engine knows of it: its write-back may come before the engine's answer.
+            self.recent.keep(&reference, answer.body.to_vec());
+        }
+        match (resource, String::from_utf8(answer.body.into())) {
             (Ok(resource), Ok(text)) if kind == Kind::QuestionnaireResponse => {
                 self.complete(&resource, text, source).await
             }

@@ -14,6 +14,7 @@ mod egress;
 mod form;
 mod gateway;
 mod intake;
+mod recent;
 mod run;
 mod send;
 mod sweep;

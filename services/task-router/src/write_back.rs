@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::{
     counters,
     gateway::{Gateway, GatewayError},
+    recent::Recent,
 };
 
 /// Times a Task is read in one attempt. Others write a Task of ours rarely, never in a row.
@@ -25,6 +26,8 @@ const AMENDED: &str = "amended";
 /// Handles jobs of type `dsf/write-back`.
 pub(crate) struct WriteBack {
     pub(crate) gateway: Gateway,
+    /// What the intake has read, and what was written here before.
+    pub(crate) recent: Recent,
 }
 
 impl WriteBack {
@@ -55,7 +58,7 @@ impl WriteBack {
         let path = &order.source.reference;
         let mut conflict = None;
         for _ in 0..MAX_READS {
-            let mut task = match self.gateway.read(path).await {
+            let mut task = match self.current(path).await {
                 Ok(task) => task,
                 Err(error) => return gave_up(error),
             };
@@ -68,6 +71,9 @@ impl WriteBack {
                     return fault(format!("a Task with status {status} is not walked to {}", order.status));
                 };
                 if place >= goal {
+                    if place != Place::Ended {
+                        self.recent.keep(path, fhir::to_json(&task));
+                    }
                     return Outcome::Written { status, version };
                 }
                 if let Err(reason) = advance(&mut task, place, order) {
@@ -104,11 +110,19 @@ impl WriteBack {
 }
 
 impl WriteBack {
+    /// The version known here, else what the endpoint has. After a conflict there is none here.
+    async fn current(&self, path: &str) -> Result<Resource, GatewayError> {
+        match self.recent.take(path) {
+            Some(resource) => Ok(resource),
+            None => self.gateway.read(path).await,
+        }
+    }
+
     /// Marks a completed QuestionnaireResponse as taken up (contract 1.4, improvement 7).
     async fn amend(&self, path: &str) -> Outcome {
         let mut conflict = "the QuestionnaireResponse is changed by others all the time".to_owned();
         for _ in 0..MAX_READS {
-            let mut response = match self.gateway.read(path).await {
+            let mut response = match self.current(path).await {
                 Ok(response) => response,
                 Err(error) => return gave_up(error),
             };
