@@ -764,7 +764,7 @@ fn not_in(set: &str) -> String {
 }
 
 fn unknown_set(set: &str) -> String {
-    format!("the value set {set} is not known here")
+    format!("the value set {set} is not known here, or not what its filters let through")
 }
 
 fn is_root_child(path: &Path<'_>) -> bool {
