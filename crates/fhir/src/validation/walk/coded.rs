@@ -139,5 +139,5 @@ fn not_in(set: &str) -> String {
 }
 
 fn unknown_set(set: &str) -> String {
-    format!("the value set {set} is not known here")
+    format!("the value set {set} is not known here, or not what its filters let through")
 }
