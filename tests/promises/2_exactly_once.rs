@@ -1,6 +1,12 @@
 //! Promise 2: every accepted Task takes effect exactly once, however many replicas there are, however
 //! often it is delivered, and whichever replica dies meanwhile.
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use anyhow::{Context, Result};
 use end_to_end::{
@@ -17,27 +23,43 @@ use messaging::{
 use serde_json::Value;
 use stand::{Site, environment::SERVICES};
 
-/// Pings of the run.
+/// Pings of the run at least; it goes on until the last replica was killed.
 const PINGS: usize = 200;
 /// Pings under way at a time.
 const AT_ONCE: usize = 16;
+/// How long work that died with a replica waits for another one.
+const LEASE: &str = "4s";
 /// How often each Task is delivered again afterwards.
 const AGAIN: usize = 3;
 
-/// Ends one replica of every service at every site, one after the other, spread over the run.
-async fn kill_one_by_one(stand: &mut TestStand, completed: &AtomicUsize) -> Result<()> {
-    let victims = stand.sites.len() * SERVICES.len();
+/// The pings under way, by number.
+#[derive(Default)]
+struct UnderWay(Mutex<BTreeSet<usize>>);
+
+impl UnderWay {
+    fn with<T>(&self, change: impl FnOnce(&mut BTreeSet<usize>) -> T) -> T {
+        change(&mut self.0.lock().unwrap())
+    }
+}
+
+/// Ends one replica of every service at every site, one after the other. No ping sees two of them die: the
+/// model gives an answer 20 s, and each death may cost a lease or the wait for an acknowledgement.
+async fn kill_one_by_one(stand: &mut TestStand, under_way: &UnderWay) -> Result<()> {
     let mut victim = 0;
     for site in &mut stand.sites {
         for service in SERVICES {
-            let due = victim * PINGS / victims;
-            wait_for("the run to get on", || async {
-                Ok((completed.load(Ordering::Relaxed) >= due).then_some(()))
+            wait_for("pings to be under way", || async {
+                Ok((under_way.with(|numbers| numbers.len()) >= AT_ONCE / 2).then_some(()))
             })
             .await?;
             let replica = victim % 2;
             site.kill(service, replica).await?;
+            let seen = under_way.with(|numbers| numbers.clone());
             site.restart(service, replica).await?;
+            wait_for("the pings that saw it to end", || async {
+                Ok(under_way.with(|numbers| numbers.is_disjoint(&seen)).then_some(()))
+            })
+            .await?;
             victim += 1;
         }
     }
@@ -48,27 +70,37 @@ async fn kill_one_by_one(stand: &mut TestStand, completed: &AtomicUsize) -> Resu
 async fn replicas_redeliveries_and_deaths_change_no_result() -> Result<()> {
     // Catch-up all the time: every Task is delivered again while it waits.
     let sweep = ("DSF_ROUTER_SWEEP".to_owned(), "200ms".to_owned());
-    let mut stand = stand_with(2, 2, true, vec![sweep]).await?;
+    let leases = ["DSF_ROUTER_LEASE", "DSF_WORKER_LEASE"].map(|name| (name.to_owned(), LEASE.to_owned()));
+    let mut stand = stand_with(2, 2, true, leases.into_iter().chain([sweep]).collect()).await?;
     let peer = Peer::new(&stand, &stand.sites[0])?;
     let start = start_ping(&stand.sites[0]);
-    let completed = AtomicUsize::new(0);
+    let (under_way, killed) = (UnderWay::default(), AtomicBool::new(false));
+    let (under_way, killed, peer, start) = (&under_way, &killed, &peer, &start);
     let run = async {
-        stream::iter(0..PINGS)
-            .map(|_| async {
-                let path = peer.create(&start).await?;
+        stream::iter(0..)
+            .take_while(|number| std::future::ready(*number < PINGS || !killed.load(Ordering::Relaxed)))
+            .map(|number| async move {
+                under_way.with(|numbers| numbers.insert(number));
+                let path = peer.create(start).await?;
                 let task = wait_for("a ping to end", || async {
                     let task = peer.get(&path).await?;
                     Ok(task.filter(|task| task["status"] == "completed" || task["status"] == "failed"))
                 })
                 .await?;
-                completed.fetch_add(1, Ordering::Relaxed);
+                under_way.with(|numbers| numbers.remove(&number));
                 Ok::<_, anyhow::Error>(task)
             })
             .buffer_unordered(AT_ONCE)
             .try_collect::<Vec<Value>>()
             .await
     };
-    let (tasks, ()) = tokio::try_join!(run, kill_one_by_one(&mut stand, &completed))?;
+    let kills = async {
+        let result = kill_one_by_one(&mut stand, under_way).await;
+        killed.store(true, Ordering::Relaxed);
+        result
+    };
+    let (tasks, ()) = tokio::try_join!(run, kills)?;
+    let pings = tasks.len();
     for task in &tasks {
         assert_eq!(ping_status(task), Some("pong-received"), "{task:#}");
     }
@@ -76,18 +108,18 @@ async fn replicas_redeliveries_and_deaths_change_no_result() -> Result<()> {
     // Each ping is one instance and one message to the other site, each answer one message back.
     let (first, second) = (&stand.sites[0], &stand.sites[1]);
     let (sent, received) = (settled(&stand, first).await?, settled(&stand, second).await?);
-    for (site, tasks, expected) in [(first, &sent, 2 * PINGS), (second, &received, PINGS)] {
+    for (site, tasks, expected) in [(first, &sent, 2 * pings), (second, &received, pings)] {
         assert_eq!(tasks.len(), expected, "{}: a message was lost or sent twice", site.name);
         assert!(tasks.iter().all(|task| task["status"] == "completed"), "{}: a Task failed", site.name);
         let rows = engine_rows(&stand, site).await?;
-        assert_eq!(rows.instances, i64::try_from(PINGS)?, "{}: {rows:?}", site.name);
+        assert_eq!(rows.instances, i64::try_from(pings)?, "{}: {rows:?}", site.name);
     }
     let pongs = received.iter().filter(|task| {
         coded(&task["output"], "pong-status")
             .iter()
             .any(|output| output["valueCoding"]["code"] == "pong-send")
     });
-    assert_eq!(pongs.count(), PINGS, "every pong was sent, once");
+    assert_eq!(pongs.count(), pings, "every pong was sent, once");
 
     let before = (engine_rows(&stand, first).await?, engine_rows(&stand, second).await?);
     for (site, tasks) in [(first, &sent), (second, &received)] {
