@@ -1,5 +1,5 @@
 //! A compiled process: elements and flows by number, expressions parsed, references resolved.
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::effect::JobKind;
 use crate::expression::{Expression, Template};
@@ -29,6 +29,9 @@ pub struct CompileOptions {
     /// Loader of the recorded runs (`vectors/bpmn`): everything that has or lacks an implementation
     /// becomes a job named after its class or else its element; fields and listeners are ignored.
     pub stand_in_jobs: bool,
+    /// Classes of `create` listeners of user tasks that are work of their own, before the task is
+    /// visible. Those of other classes only bring fields, as the reference engine's own one does.
+    pub hooks: BTreeSet<String>,
 }
 
 /// What an inline class does.
@@ -291,7 +294,7 @@ pub(crate) struct Listener {
     pub work: ListenerWork,
 }
 
-/// What an execution listener does.
+/// What an execution listener, or a hook of a user task, does.
 #[derive(Debug)]
 pub(crate) enum ListenerWork {
     /// Runs inside the step.
@@ -304,6 +307,10 @@ pub(crate) enum ListenerWork {
 pub(crate) enum ListenerEvent {
     Start,
     End,
+    /// Of a user task, before it is visible.
+    Create,
+    /// Of a user task, when it was completed.
+    Complete,
     /// Of this flow.
     Take(FlowIx),
 }

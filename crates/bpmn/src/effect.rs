@@ -101,7 +101,7 @@ pub enum Effect {
         name: Option<String>,
         /// `camunda:formKey`, expressions evaluated: canonical of the Questionnaire.
         form_key: Option<String>,
-        /// Task listeners for `create`, in order.
+        /// Task listeners for `create`, in order, for their fields; hooks have run by now.
         listeners: Vec<ListenerCall>,
     },
     /// The user task is no longer wanted.
@@ -197,7 +197,7 @@ pub enum JobKind {
     ThrowEvent,
     /// Message end event.
     EndEvent,
-    /// Execution listener.
+    /// Execution listener, or hook of a user task.
     Listener,
 }
 

@@ -223,10 +223,10 @@ impl Linter {
             if !class.ends_with("SetCorrelationKeyListener") {
                 self.report(
                     "execution-listener",
-                    Severity::Warning,
+                    Severity::Info,
                     listener,
-                    &format!("execution listener '{class}' runs only when the plugin maps it inline"),
-                    "map the class in plugin.toml with 'inline', or do its work in a service task",
+                    &format!("execution listener '{class}' is a job: the token waits for its worker"),
+                    "map the class in plugin.toml with 'inline' where it only sets variables",
                 );
             }
         }

@@ -78,7 +78,7 @@ pub(crate) struct Node {
     /// In a compensation handler: the activity instance that waits for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compensates: Option<NodeId>,
-    /// The job is that of an execution listener.
+    /// The job is that of an execution or task listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listening: Option<Listening>,
 }
@@ -98,10 +98,16 @@ pub(crate) struct Listening {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Stage {
+    /// Before the process enters this start event.
+    Process(ElementIx),
     /// Before the activity is carried out.
     Start,
     /// At a catch event that an event-based gateway has passed already.
     Caught,
+    /// Before a user task becomes visible.
+    Create,
+    /// After a user task was completed.
+    Complete,
     /// After the activity, then on the flows it leaves by.
     End,
 }

@@ -15,13 +15,17 @@ struct Play {
 }
 
 fn compile(body: &str) -> Result<Definition, String> {
+    compile_with(body, &CompileOptions::default())
+}
+
+fn compile_with(body: &str, options: &CompileOptions) -> Result<Definition, String> {
     let xml = format!(
         r#"<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" xmlns:camunda="http://camunda.org/schema/1.0/bpmn" targetNamespace="urn:t">
         <error id="E1" errorCode="E1"/><error id="E2" errorCode="E2"/>
         <process id="a_p" isExecutable="true" camunda:versionTag="1.0">{body}</process></definitions>"#
     );
     let model = bpmn::parse(&xml).map_err(|error| error.to_string())?;
-    bpmn::compile(&model, &CompileOptions::default()).map_err(|errors| errors.to_string())
+    bpmn::compile(&model, options).map_err(|errors| errors.to_string())
 }
 
 /// `a>b` becomes a sequence flow.
@@ -39,7 +43,10 @@ impl Play {
     }
 
     fn begin(body: &str, variables: &[(&str, Value)], called: bool) -> (Self, Vec<Effect>) {
-        let definition = compile(body).unwrap_or_else(|error| panic!("{error}"));
+        Self::start(compile(body).unwrap_or_else(|error| panic!("{error}")), variables, called)
+    }
+
+    fn start(definition: Definition, variables: &[(&str, Value)], called: bool) -> (Self, Vec<Effect>) {
         let make = if called { State::called } else { State::new };
         let state = make(&definition, Uuid::from_u128(7));
         let mut play = Self { definition, state, ids: 100, now: 0 };
@@ -68,11 +75,15 @@ impl Play {
 
     /// Completes the only open job of an implementation.
     fn done(&mut self, implementation: &str, variables: &[(&str, Value)]) -> Vec<Effect> {
-        let jobs = self.state.jobs(&self.definition);
-        let job = jobs.iter().find(|job| job.implementation == implementation);
-        let job = job.unwrap_or_else(|| panic!("no job {implementation} among {jobs:?}")).id;
+        let job = self.job(implementation);
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         self.step(Command::JobDone { job, variables, local_variables: Variables::new() }).unwrap()
+    }
+
+    fn job(&self, implementation: &str) -> Uuid {
+        let jobs = self.state.jobs(&self.definition);
+        let job = jobs.iter().find(|job| job.implementation == implementation);
+        job.unwrap_or_else(|| panic!("no job {implementation} among {jobs:?}")).id
     }
 
     fn variable(&self, name: &str) -> Option<&Value> {
@@ -150,6 +161,92 @@ fn execution_listeners_are_jobs_before_and_after_and_on_the_flow() {
         play.done(class, &[]);
     }
     assert_eq!(*play.state.status(), Status::Completed);
+}
+
+#[test]
+fn listeners_of_the_process_are_jobs_around_everything() {
+    let body = format!(
+        r#"<extensionElements><camunda:executionListener class="First" event="start"/>
+           <camunda:executionListener class="Second" event="start"/><camunda:executionListener class="Last" event="end"/></extensionElements>
+           <startEvent id="s"/><serviceTask id="t" camunda:class="Work"/><endEvent id="e"/>{}
+           <subProcess id="es" triggeredByEvent="true"><startEvent id="caught"><errorEventDefinition/></startEvent>
+           <serviceTask id="mend" camunda:class="Mend"/><sequenceFlow id="f" sourceRef="caught" targetRef="mend"/></subProcess>"#,
+        flows("s>t t>e"),
+    );
+    for (script, ended) in [
+        (["First", "Second", "Work", "Last"].as_slice(), true),
+        (&["First", "Second", "!Work", "Mend", "Last"], true),
+        // Event subprocesses catch nothing before the process has begun or after it is over.
+        (&["!First"], false),
+        (&["First", "Second", "Work", "!Last"], false),
+    ] {
+        let (mut play, _) = Play::new(&body, &[]);
+        for class in script {
+            assert_eq!(play.state.jobs(&play.definition).len(), 1, "{script:?} before {class}");
+            play.state = serde_json::from_str(&serde_json::to_string(&play.state).unwrap()).unwrap();
+            match class.strip_prefix('!') {
+                None => play.done(class, &[("seen", Value::from(*class))]),
+                Some(class) => {
+                    let job = play.job(class);
+                    let error = Command::JobBpmnError {
+                        job,
+                        code: "E1".into(),
+                        message: None,
+                        variables: Variables::new(),
+                    };
+                    play.step(error).unwrap()
+                }
+            };
+        }
+        assert_eq!(*play.state.status() == Status::Completed, ended, "{script:?}");
+        if !ended {
+            // The job waits for an operator: it cannot be moved, skipping it goes on.
+            let job = play.state.jobs(&play.definition)[0].id;
+            assert!(play.step(Command::Move { token: job, to: "t".into() }).is_err());
+            let mut cancelled = play.state.clone();
+            std::mem::swap(&mut cancelled, &mut play.state);
+            let effects = play.step(Command::Cancel { reason: "stop".into() }).unwrap();
+            assert!(effects.contains(&Effect::CancelJob { id: job }), "{effects:?}");
+            play.state = cancelled;
+            play.step(Command::Skip { token: job }).unwrap();
+            assert_eq!(play.state.is_active(), script == ["!First"], "{script:?} skipped");
+        }
+    }
+}
+
+#[test]
+fn hooks_of_a_user_task_are_jobs_before_it_is_seen_and_after_it_is_done() {
+    let body = format!(
+        r#"<startEvent id="s"/><userTask id="ask" camunda:formKey="${{form}}"><extensionElements>
+           <camunda:taskListener class="Prepare" event="create"><camunda:field name="practitionerRole" expression="${{role}}"/></camunda:taskListener>
+           <camunda:taskListener class="dev.dsf.DefaultUserTaskListener" event="create"/>
+           <camunda:taskListener class="Read" event="complete"/></extensionElements></userTask><endEvent id="e"/>{}"#,
+        flows("s>ask ask>e"),
+    );
+    let hooks = ["Prepare".to_owned()].into();
+    let definition = compile_with(&body, &CompileOptions { hooks, ..CompileOptions::default() }).unwrap();
+    assert_eq!(definition.implementations(), ["Prepare", "Read"]);
+    let (mut play, effects) = Play::start(definition, &[("role", Value::from("DIC"))], false);
+    let asked = |effects: &[Effect]| {
+        effects.iter().find_map(|effect| match effect {
+            Effect::CreateUserTask { id, form_key, listeners, .. } => {
+                Some((*id, form_key.clone(), listeners.clone()))
+            }
+            _ => None,
+        })
+    };
+    assert_eq!(asked(&effects), None, "nobody sees the task before its hook is done");
+    let effects = play.done("Prepare", &[("form", Value::from("http://a.test/f|1.0"))]);
+    let (task, form_key, listeners) = asked(&effects).unwrap();
+    assert_eq!(form_key.as_deref(), Some("http://a.test/f|1.0"), "what the hook has set counts");
+    assert_eq!(listeners[0].fields["practitionerRole"], Value::from("DIC"));
+    play.step(Command::UserTaskCompleted { task, variables: Variables::new(), source: None }).unwrap();
+    assert_eq!(play.waiting(), ["ask"]);
+    play.done("Read", &[]);
+    assert_eq!(*play.state.status(), Status::Completed);
+
+    let unmapped = compile(&body.replace("complete", "other")).unwrap_err();
+    assert!(unmapped.contains("task listeners for 'other' are not supported"), "{unmapped}");
 }
 
 #[test]

@@ -124,6 +124,22 @@ const CASES: &[Case] = &[
         after: &["user decide"],
     },
     Case {
+        name: "process-listeners",
+        beside: "",
+        elements: r#"<extensionElements><camunda:executionListener class="A" event="start"/><camunda:executionListener class="B" event="start"/><camunda:executionListener class="C" event="end"/></extensionElements><serviceTask id="work" camunda:class="W"/><endEvent id="e"/>"#,
+        flows: "s>work work>e",
+        before: &["job a_p"],
+        after: &["job a_p", "job work", "job a_p"],
+    },
+    Case {
+        name: "user-task-hook",
+        beside: "",
+        elements: r#"<userTask id="ask"><extensionElements><camunda:taskListener class="A" event="complete"/><camunda:taskListener class="B" event="complete"/></extensionElements></userTask><endEvent id="e"/>"#,
+        flows: "s>ask ask>e",
+        before: &["user ask", "job ask"],
+        after: &["job ask"],
+    },
+    Case {
         name: "listeners",
         beside: "",
         elements: r#"<serviceTask id="work" camunda:class="W"><extensionElements><camunda:executionListener class="A" event="start"/><camunda:executionListener class="B" event="end"/><camunda:executionListener class="C" event="end"/></extensionElements></serviceTask><endEvent id="e"/>"#,

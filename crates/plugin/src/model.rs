@@ -17,7 +17,11 @@ pub(crate) fn compile_options(jobs: &BTreeMap<String, JobMapping>) -> CompileOpt
         });
         Some((class.clone(), Inline { assignments: assignments.collect() }))
     });
-    CompileOptions { inline: inline.collect(), ..CompileOptions::default() }
+    CompileOptions {
+        inline: inline.collect(),
+        hooks: jobs.keys().cloned().collect(),
+        ..CompileOptions::default()
+    }
 }
 
 /// Process key that an ActivityDefinition's url stands for.

@@ -55,7 +55,11 @@ impl Compiled {
             });
             Some((class.clone(), Inline { assignments: assignments.collect() }))
         });
-        let options = CompileOptions { inline: inline.collect(), ..CompileOptions::default() };
+        let options = CompileOptions {
+            inline: inline.collect(),
+            hooks: jobs.keys().cloned().collect(),
+            ..CompileOptions::default()
+        };
         let compiled = bpmn::compile(&model, &options).map_err(|errors| errors.to_string())?;
         let Some(tag) = compiled.version_tag().map(str::to_owned) else {
             return Err("the process has no camunda:versionTag: set it to #{version}".to_owned());

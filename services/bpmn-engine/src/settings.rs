@@ -37,6 +37,10 @@ pub struct Config {
     /// How long a message nobody waits for yet is kept before its Task fails. Zero: not at all.
     #[serde(default = "default_hold")]
     pub hold: Duration,
+    /// How long the status `in-progress` of a Task waits to be written, in case the final one follows: both
+    /// are then one piece of work. Zero: not at all.
+    #[serde(default = "default_coalesce")]
+    pub coalesce: Duration,
     /// Largest number of started and yet unanswered instances of one requester.
     #[serde(default = "default_admission_limit")]
     pub admission_limit: u32,
@@ -74,6 +78,10 @@ fn default_hold() -> Duration {
     Duration::secs(10)
 }
 
+fn default_coalesce() -> Duration {
+    Duration::millis(500)
+}
+
 fn default_admission_limit() -> u32 {
     64
 }
@@ -103,6 +111,8 @@ fn default_steppers() -> u32 {
 pub struct Limits {
     /// See [`Config::hold`].
     pub hold: std::time::Duration,
+    /// See [`Config::coalesce`].
+    pub coalesce: std::time::Duration,
     /// See [`Config::admission_limit`].
     pub admission_limit: u32,
     /// See [`Config::admission_window`].
@@ -118,6 +128,7 @@ impl Config {
     pub fn limits(&self) -> Limits {
         Limits {
             hold: self.hold.get(),
+            coalesce: self.coalesce.get(),
             admission_limit: self.admission_limit,
             admission_window: self.admission_window.get(),
             send_give_up: self.send_give_up.get(),

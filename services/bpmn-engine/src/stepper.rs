@@ -1,7 +1,7 @@
 //! Batches inputs into transactions. Each stepper runs one transaction at a time; what arrives
 //! meanwhile makes up the next batch, so that commits are shared under load and nobody waits without.
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
     panic::AssertUnwindSafe,
     sync::{
@@ -13,7 +13,7 @@ use std::{
 
 use database::Pool;
 use futures_util::FutureExt;
-use messaging::engine::Reply;
+use messaging::{engine::Reply, job::WRITE_BACK};
 use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
@@ -75,6 +75,8 @@ pub struct Core {
     lanes: Vec<Lanes>,
     next: AtomicUsize,
     admission: Mutex<Admission>,
+    /// Messages whose write-back is told of later, unless a final status comes first.
+    deferred: Mutex<HashSet<Uuid>>,
 }
 
 /// Requesters with queued starts, as far as this replica knows.
@@ -113,6 +115,7 @@ impl Core {
             lanes,
             next: AtomicUsize::new(0),
             admission: Mutex::default(),
+            deferred: Mutex::default(),
         });
         let tasks = receivers
             .into_iter()
@@ -187,6 +190,7 @@ impl Core {
         self.metrics.instances(after.started, after.ended);
         self.pace.count(after.durations);
         self.hints.tell(&after.ready).await;
+        self.defer(after.deferred, &after.settled);
         if after.earliest.is_some() {
             self.timers.notify_one();
         }
@@ -197,6 +201,36 @@ impl Core {
         for requester in after.freed {
             self.admit(requester);
         }
+    }
+
+    fn deferred(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        self.deferred.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells of write-backs when they are due, but not of those that a final status overtook: they were
+    /// told of with that. What is lost here with the process, the sweep finds.
+    fn defer(self: &Arc<Self>, deferred: Vec<Uuid>, settled: &[Uuid]) {
+        {
+            let mut waiting = self.deferred();
+            waiting.extend(&deferred);
+            for id in settled {
+                waiting.remove(id);
+            }
+        }
+        if deferred.is_empty() {
+            return;
+        }
+        let core = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(core.limits.coalesce).await;
+            let due = {
+                let mut waiting = core.deferred();
+                deferred.iter().filter(|id| waiting.remove(id)).count()
+            };
+            if due > 0 {
+                core.hints.tell(&BTreeMap::from([(WRITE_BACK.to_owned(), due)])).await;
+            }
+        });
     }
 
     /// Runs work of our own without waiting for it.

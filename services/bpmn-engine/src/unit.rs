@@ -72,6 +72,10 @@ pub enum Answer {
 pub struct After {
     /// Job types that have work now, with how much.
     pub ready: BTreeMap<String, usize>,
+    /// Messages whose write-back waits for a final status ([`Limits::coalesce`]), and those that got one.
+    pub deferred: Vec<Uuid>,
+    /// See `deferred`.
+    pub settled: Vec<Uuid>,
     /// Work of our own that is due now.
     pub due_jobs: Vec<Uuid>,
     /// Earliest timer that was set.

@@ -178,7 +178,13 @@ impl Unit<'_> {
         let new: Vec<&Message> = self.messages.values().filter(|message| !message.stored).collect();
         let old: Vec<&Message> =
             self.messages.values().filter(|message| message.stored && message.changed).collect();
-        let to_write = new.iter().chain(&old).filter(|message| message.desired.is_some()).count();
+        // `in-progress` waits a little for what may follow it.
+        let (coalesce, later) = (self.limits.coalesce, now + self.limits.coalesce);
+        let waits = |message: &Message| message.desired == Some("in-progress") && !coalesce.is_zero();
+        let due = |message: &Message| if waits(message) { later } else { now };
+        let wanted = || new.iter().chain(&old).filter(|message| message.desired.is_some());
+        self.after.deferred.extend(wanted().filter(|message| waits(message)).map(|message| message.id));
+        let to_write = wanted().filter(|message| !waits(message)).count();
         if to_write > 0 {
             *self.after.ready.entry(WRITE_BACK.to_owned()).or_default() += to_write;
         }
@@ -189,11 +195,12 @@ impl Unit<'_> {
                      expires, instance, desired, outputs, add_business_key, work, work_due)
                  select u.id, u.b, u.r, u.k, u.t, u.n, u.bk, u.ck, u.rq, u.m, u.body, $19, u.tp, u.s, u.e,
                      u.i, u.d, case when u.o is null then '{}'::text[] else array[u.o] end, u.ab,
-                     case when u.d is not null then 'ready' end, $19
+                     case when u.d is not null then 'ready' end, u.wd
                  from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
                      $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[],
-                     $14::timestamptz[], $15::uuid[], $16::text[], $17::text[], $18::text[])
-                     u (id, b, r, k, t, n, bk, ck, rq, m, body, tp, s, e, i, d, o, ab)",
+                     $14::timestamptz[], $15::uuid[], $16::text[], $17::text[], $18::text[],
+                     $20::timestamptz[])
+                     u (id, b, r, k, t, n, bk, ck, rq, m, body, tp, s, e, i, d, o, ab, wd)",
                 vec![
                     column!(new, m => m.id),
                     column!(new, m => m.source.base_url.clone()),
@@ -214,6 +221,7 @@ impl Unit<'_> {
                     column!(new, m => m.outputs.first().cloned()),
                     column!(new, m => m.add_business_key.clone()),
                     Box::new(now),
+                    column!(new, m => due(m)),
                 ],
             );
         }
@@ -221,9 +229,9 @@ impl Unit<'_> {
             pipeline.add(
                 "update message m set state = u.s, expires = u.e, instance = u.i, desired = u.d,
                      outputs = case when u.o is null then m.outputs else m.outputs || u.o end,
-                     work = case when u.d is not null then 'ready' end, work_due = $7
-                 from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[], $5::text[], $6::text[])
-                     u (id, s, e, i, d, o)
+                     work = case when u.d is not null then 'ready' end, work_due = u.wd
+                 from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[], $5::text[], $6::text[],
+                     $7::timestamptz[]) u (id, s, e, i, d, o, wd)
                  where m.id = u.id",
                 vec![
                     column!(old, m => m.id),
@@ -232,7 +240,7 @@ impl Unit<'_> {
                     column!(old, m => m.instance),
                     column!(old, m => m.desired),
                     column!(old, m => m.outputs.first().cloned()),
-                    Box::new(now),
+                    column!(old, m => due(m)),
                 ],
             );
         }
@@ -439,6 +447,7 @@ impl Unit<'_> {
             .flat_map(|instance| std::mem::take(&mut instance.completed))
             .collect();
         settled += completed.len();
+        self.after.settled.extend(&completed);
         // A reject comes first: what fails is not completed by an end event of the same transaction.
         if !self.failed.is_empty() {
             let failed = &self.failed;

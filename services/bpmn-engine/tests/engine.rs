@@ -38,6 +38,8 @@ async fn scenarios() {
         "operators",
         "paused",
         "forms",
+        "ours",
+        "reference",
         "crashes",
         "example",
         "outage",
@@ -59,6 +61,8 @@ async fn scenarios() {
         ("crashes", tokio::task::spawn_local(a_crash_at_any_boundary_loses_nothing(Arc::clone(&servers)))),
         ("example", tokio::task::spawn_local(the_example_worker_works(Arc::clone(&servers)))),
         ("forms", tokio::task::spawn_local(people_answer_forms(Arc::clone(&servers)))),
+        ("ours", tokio::task::spawn_local(both_deviations_are_settings(Arc::clone(&servers), true))),
+        ("reference", tokio::task::spawn_local(both_deviations_are_settings(Arc::clone(&servers), false))),
     ];
     let mut failed = Vec::new();
     for (name, scenario) in running {
@@ -675,6 +679,63 @@ async fn what_is_paused_waits(servers: Arc<Servers>) {
     let job = site.job("test.Work").await;
     site.done(&job, Done::default()).await;
     site.instance_is("p", "completed").await;
+}
+
+/// The two ways in which we differ from the reference engine on purpose, each as configured.
+async fn both_deviations_are_settings(servers: Arc<Servers>, ours: bool) {
+    let name = if ours { "ours" } else { "reference" };
+    let site = Site::start(&servers, name, 1, |config| {
+        assert!(config.uncaught_errors_raise && config.inclusive_join_reevaluates, "ours is the default");
+        config.uncaught_errors_raise = ours;
+        config.inclusive_join_reevaluates = ours;
+    })
+    .await;
+
+    // A BPMN error that nobody catches: an incident that keeps the instance, or a silent end.
+    site.deliver(&task("u", "plain", "startPlain", Some("u"))).await;
+    let job = site.job("test.Work").await;
+    let error = Outcome::BpmnError { code: "nobody-catches".into(), message: None, variables: [].into() };
+    assert_eq!(site.answer(&job, error).await, Acknowledgement::Accepted);
+    let (status, incidents) = if ours { ("incident", 1) } else { ("completed", 0) };
+    site.instance_is("u", status).await;
+    assert_eq!(site.status().await.incidents, incidents, "{name}");
+
+    // An inclusive join whose other token ends elsewhere: it goes on, or it waits for good.
+    site.deploy_model(
+        r#"<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" xmlns:camunda="http://camunda.org/schema/1.0/bpmn" targetNamespace="http://test.example/bpmn">
+<message id="m" name="startJoin"/>
+<process id="testexample_join" isExecutable="true" camunda:versionTag="1.0" camunda:historyTimeToLive="P1D">
+<startEvent id="s"><messageEventDefinition messageRef="m"/></startEvent><parallelGateway id="fork"/>
+<serviceTask id="first" camunda:class="test.First"/><serviceTask id="second" camunda:class="test.Second"/>
+<exclusiveGateway id="choice" default="away"/><inclusiveGateway id="join"/>
+<serviceTask id="after" camunda:class="test.After"/><endEvent id="gone"/><endEvent id="e"/>
+<sequenceFlow id="f1" sourceRef="s" targetRef="fork"/><sequenceFlow id="f2" sourceRef="fork" targetRef="first"/>
+<sequenceFlow id="f3" sourceRef="fork" targetRef="second"/><sequenceFlow id="f4" sourceRef="first" targetRef="join"/>
+<sequenceFlow id="f5" sourceRef="second" targetRef="choice"/>
+<sequenceFlow id="on" sourceRef="choice" targetRef="join"><conditionExpression>${on == 'yes'}</conditionExpression></sequenceFlow>
+<sequenceFlow id="away" sourceRef="choice" targetRef="gone"/>
+<sequenceFlow id="f6" sourceRef="join" targetRef="after"/><sequenceFlow id="f7" sourceRef="after" targetRef="e"/>
+</process></definitions>"#,
+    )
+    .await;
+    site.deliver(&task("j", "join", "startJoin", Some("j"))).await;
+    let first = site.job("test.First").await;
+    site.done(&first, Done::default()).await;
+    assert!(
+        site.instance("j").await.waiting.contains(&"join".to_owned()),
+        "{name}: the other may still come"
+    );
+    let second = site.job("test.Second").await;
+    let on = Variable { kind: "string".into(), value: json!("no") };
+    site.done(&second, Done { variables: [("on".to_owned(), on)].into(), ..Done::default() }).await;
+    // The answer to the result came after the commit: what follows from it is there.
+    let waiting = if ours { "after" } else { "join" };
+    assert_eq!(site.instance("j").await.waiting, [waiting], "{name}");
+    if ours {
+        let after = site.job("test.After").await;
+        site.done(&after, Done::default()).await;
+        site.instance_is("j", "completed").await;
+    }
 }
 
 async fn people_answer_forms(servers: Arc<Servers>) {

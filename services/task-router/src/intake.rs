@@ -27,6 +27,7 @@ use crate::{
     backoff::Backoff,
     counters, form,
     gateway::{Gateway, GatewayError},
+    recent::{self, Recent},
     translate::{Translated, translate},
 };
 
@@ -52,6 +53,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(crate) struct Intake {
     pub(crate) nats: Nats,
     pub(crate) gateway: Gateway,
+    pub(crate) recent: Arc<Recent>,
 }
 
 /// What to do with the event, or with the Task of a sweep.
@@ -144,8 +146,14 @@ impl Intake {
         if task.resource_type() == "QuestionnaireResponse" {
             return self.complete(task, text, source).await;
         }
+        let small = text.len() <= recent::MAX_BYTES;
         let request = match translate(task, text, source.clone()) {
-            Translated::Deliver(request) => request,
+            Translated::Deliver(request) => {
+                if small {
+                    self.recent.keep(&source.reference, task.clone());
+                }
+                request
+            }
             Translated::Refuse(reason) => return self.refuse(source, reason).await,
             Translated::Nothing => {
                 counters::delivered("not-requested");

@@ -19,6 +19,7 @@ use crate::{
     form::Forms,
     gateway::Gateway,
     intake::{Intake, Kind},
+    recent::Recent,
     send::Sender,
     sweep,
     write_back::WriteBack,
@@ -81,7 +82,8 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
     let mut ready = JoinSet::new();
     let forms = Forms { gateway: gateway.clone(), directory: Arc::clone(&directory) };
     let sender = Sender { client, directory, give_up: config.send_give_up.get() };
-    let write_back = WriteBack { gateway: gateway.clone() };
+    let recent = Arc::new(Recent::default());
+    let write_back = WriteBack { gateway: gateway.clone(), recent: Arc::clone(&recent) };
     for worker in [
         send_worker(&nats, &config, Arc::new(sender)),
         write_back_worker(&nats, &config, Arc::new(write_back)),
@@ -100,7 +102,7 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
             worker.run_and_tell(stopped, tell).await
         });
     }
-    let intake = Intake { nats, gateway };
+    let intake = Intake { nats, gateway, recent };
     let mut readers = JoinSet::new();
     for kind in [Kind::Task, Kind::QuestionnaireResponse] {
         for lane in [Lane::Keyed, Lane::New] {

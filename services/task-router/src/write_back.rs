@@ -2,6 +2,8 @@
 //!
 //! Step by step in the order the contract allows; after a conflict or a lost answer the Task is
 //! read again and compared, so a step that was taken is never taken twice.
+use std::sync::Arc;
+
 use fhir::{
     Element, Resource,
     generation::message,
@@ -14,6 +16,7 @@ use serde_json::Value;
 use crate::{
     counters,
     gateway::{Gateway, GatewayError},
+    recent::Recent,
 };
 
 /// Times a Task is read in one attempt. Others write a Task of ours rarely, never in a row.
@@ -25,6 +28,7 @@ const AMENDED: &str = "amended";
 /// Handles jobs of type `dsf/write-back`.
 pub(crate) struct WriteBack {
     pub(crate) gateway: Gateway,
+    pub(crate) recent: Arc<Recent>,
 }
 
 impl WriteBack {
@@ -55,9 +59,12 @@ impl WriteBack {
         let path = &order.source.reference;
         let mut conflict = None;
         for _ in 0..MAX_READS {
-            let mut task = match self.gateway.read(path).await {
-                Ok(task) => task,
-                Err(error) => return gave_up(error),
+            let mut task = match self.recent.take(path) {
+                Some(task) => task,
+                None => match self.gateway.read(path).await {
+                    Ok(task) => task,
+                    Err(error) => return gave_up(error),
+                },
             };
             let Some(mut version) = task.version_id().and_then(|version| version.parse().ok()) else {
                 return fault("the Task has no version".to_owned());
@@ -68,6 +75,9 @@ impl WriteBack {
                     return fault(format!("a Task with status {status} is not walked to {}", order.status));
                 };
                 if place >= goal {
+                    if place < Place::Ended {
+                        self.recent.keep(path, task);
+                    }
                     return Outcome::Written { status, version };
                 }
                 if let Err(reason) = advance(&mut task, place, order) {

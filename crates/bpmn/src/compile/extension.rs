@@ -24,10 +24,10 @@ impl<'a> Compiler<'a> {
             let source = self.flow_sources[flow as usize];
             listeners.append(&mut self.listeners(source, Some(flow)));
         }
-        self.elements[ix].listeners = listeners;
-        if xml.name == "process" && !self.elements[ix].listeners.is_empty() {
-            self.fail(xml, "execution listeners of the whole process are not supported; use its start event");
+        if xml.name == "userTask" {
+            listeners.append(&mut self.hooks(xml));
         }
+        self.elements[ix].listeners = listeners;
         if let Some(characteristics) = xml.child("standardLoopCharacteristics") {
             self.elements[ix].multi = self.standard_loop(xml, characteristics);
         }
@@ -217,20 +217,57 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// Task listeners for `create`; the reference engine has no others.
+    /// Task listeners for `create`: their fields say who may answer and where to note the form
+    /// (contract 4), also where the class is a hook besides.
     pub(super) fn task_listeners(&mut self, xml: &'a Xml) -> Vec<TaskListener> {
         let mut listeners = Vec::new();
         if self.options.stand_in_jobs {
             return listeners;
         }
         for listener in xml.extensions("taskListener") {
-            if let (Some(class), Some("create")) = (listener.attribute("class"), listener.attribute("event"))
-            {
+            let Some(class) = listener.attribute("class") else { continue };
+            if listener.attribute("event") == Some("create") {
                 let fields = self.listener_fields(xml, listener);
                 listeners.push(TaskListener { class: class.to_owned(), fields });
             }
         }
         listeners
+    }
+
+    /// Task listeners that are work of their own: before the task is visible, and after its completion.
+    fn hooks(&mut self, xml: &'a Xml) -> Vec<Listener> {
+        let mut hooks = Vec::new();
+        if self.options.stand_in_jobs {
+            return hooks;
+        }
+        for listener in xml.extensions("taskListener") {
+            let event = listener.attribute("event").unwrap_or_default();
+            let Some(class) = listener.attribute("class") else {
+                self.fail(xml, "a task listener needs a class; expressions and scripts are not supported");
+                continue;
+            };
+            let inline = self.inline(xml, class);
+            let on = match event {
+                "create" if inline.is_some() || self.options.hooks.contains(class) => ListenerEvent::Create,
+                "create" => continue,
+                "complete" => ListenerEvent::Complete,
+                other => {
+                    let message = format!(
+                        "task listeners for '{other}' are not supported; those for create and complete are"
+                    );
+                    self.fail(xml, &message);
+                    continue;
+                }
+            };
+            let work = match inline {
+                Some(assignments) => ListenerWork::Assign(assignments),
+                None => {
+                    ListenerWork::Job { class: class.to_owned(), fields: self.listener_fields(xml, listener) }
+                }
+            };
+            hooks.push(Listener { on, work });
+        }
+        hooks
     }
 
     fn multi(&mut self, owner: &'a Xml, xml: &'a Xml) -> Option<Multi> {

@@ -40,7 +40,11 @@ impl Run<'_, '_, '_> {
         for at in self.state.path(from) {
             let node = self.node(at);
             let element = self.element_of(at);
-            if !node.body && matches!(element.kind, Kind::Process | Kind::SubProcess { .. }) {
+            // A scope that is in its listeners has not opened its event subprocesses yet, or closed them.
+            if !node.body
+                && node.listening.is_none()
+                && matches!(element.kind, Kind::Process | Kind::SubProcess { .. })
+            {
                 let inside = below.map(|below| self.node(below).element);
                 let starts =
                     element.children.iter().filter(|child| Some(**child) != inside).filter_map(|child| {
@@ -119,6 +123,9 @@ impl Run<'_, '_, '_> {
 
     /// Ends a token as the reference engine does on an uncaught error: no flow, no end event.
     fn end_silently(&mut self, node: NodeId) -> Outcome {
+        if node == ROOT {
+            return self.end_process();
+        }
         self.history(HistoryKind::End, node);
         let scope = self.parent_of(node);
         if self.node(scope).body {

@@ -81,7 +81,10 @@ impl<'d> Run<'d, '_, '_> {
         // Listeners of a multi-instance activity belong to its instances.
         let listeners = if self.node(node).body { &[] } else { element.listeners.as_slice() };
         let wanted = |on: ListenerEvent| match (stage, on) {
-            (Stage::Start | Stage::Caught, ListenerEvent::Start) | (Stage::End, ListenerEvent::End) => true,
+            (Stage::Process(_) | Stage::Start | Stage::Caught, ListenerEvent::Start)
+            | (Stage::Create, ListenerEvent::Create)
+            | (Stage::Complete, ListenerEvent::Complete)
+            | (Stage::End, ListenerEvent::End) => true,
             (Stage::End, ListenerEvent::Take(flow)) => flows.contains(&flow),
             _ => false,
         };
@@ -105,15 +108,50 @@ impl<'d> Run<'d, '_, '_> {
             }
         }
         match stage {
+            Stage::Process(start) => {
+                self.with_node(ROOT, |root| root.wait = Wait::Scope);
+                self.open_event_subprocesses(ROOT)?;
+                self.work.push(Work::Enter { scope: ROOT, element: start });
+                Ok(())
+            }
             Stage::Start => {
                 if element.multi.is_none() {
                     self.open_boundaries(node)?;
                 }
                 self.execute(node)
             }
-            Stage::Caught => self.leave(node),
+            Stage::Create => self.create_user_task(node),
+            Stage::Caught | Stage::Complete => self.leave(node),
+            Stage::End if node == ROOT => self.end_process(),
             Stage::End => self.left(node, &flows),
         }
+    }
+
+    /// The process itself starts: its listeners, then its event subprocesses, then the start event.
+    pub(super) fn start_process(&mut self, start: ElementIx) -> Outcome {
+        self.listen(ROOT, Stage::Process(start), 0, Vec::new())
+    }
+
+    /// A person has done the task.
+    pub(super) fn user_task_completed(&mut self, node: NodeId) -> Outcome {
+        self.with_node(node, |node| node.wait = Wait::Running);
+        self.listen(node, Stage::Complete, 0, Vec::new())
+    }
+
+    fn create_user_task(&mut self, node: NodeId) -> Outcome {
+        let element = self.element_of(node);
+        let Kind::User { form_key, listeners } = &element.kind else { return Ok(()) };
+        let form_key = form_key.as_ref().map(|key| self.evaluate_text(node, key)).transpose()?;
+        let mut calls = Vec::new();
+        for listener in listeners {
+            let fields = self.fields(node, &listener.fields)?;
+            calls.push(ListenerCall { class: listener.class.clone(), fields });
+        }
+        let id = self.new_id();
+        let (activity, name) = (element.id.clone(), element.name.clone());
+        self.effects.push(Effect::CreateUserTask { id, activity, name, form_key, listeners: calls });
+        self.with_node(node, |node| node.wait = Wait::UserTask(id));
+        Ok(())
     }
 
     /// A catch event that an event-based gateway has passed.
@@ -140,19 +178,7 @@ impl<'d> Run<'d, '_, '_> {
             }
             Kind::Receive(name) => self.wait_for_message(node, name),
             Kind::Call(call) => self.call(node, call),
-            Kind::User { form_key, listeners } => {
-                let form_key = form_key.as_ref().map(|key| self.evaluate_text(node, key)).transpose()?;
-                let mut calls = Vec::new();
-                for listener in listeners {
-                    let fields = self.fields(node, &listener.fields)?;
-                    calls.push(ListenerCall { class: listener.class.clone(), fields });
-                }
-                let id = self.new_id();
-                let (activity, name) = (element.id.clone(), element.name.clone());
-                self.effects.push(Effect::CreateUserTask { id, activity, name, form_key, listeners: calls });
-                self.with_node(node, |node| node.wait = Wait::UserTask(id));
-                Ok(())
-            }
+            Kind::User { .. } => self.listen(node, Stage::Create, 0, Vec::new()),
             Kind::Catch(catch) => self.wait_for_event(node, catch),
             Kind::Throw(throw) => self.throw(node, throw, JobKind::ThrowEvent),
             Kind::End(throw) => self.throw(node, throw, JobKind::EndEvent),
@@ -423,7 +449,13 @@ impl<'d> Run<'d, '_, '_> {
         if scope != ROOT {
             return self.leave(scope);
         }
+        self.listen(ROOT, Stage::End, 0, Vec::new())
+    }
+
+    /// The process has ended, its listeners too.
+    pub(super) fn end_process(&mut self) -> Outcome {
         self.close_triggers(ROOT);
+        self.with_node(ROOT, |root| root.wait = Wait::Scope);
         self.history(HistoryKind::End, ROOT);
         self.state.status = Status::Completed;
         self.effects.push(Effect::InstanceCompleted);

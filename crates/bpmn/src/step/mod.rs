@@ -189,7 +189,7 @@ impl<'d> Run<'d, '_, '_> {
                 let node = self.waiting_for(task, |wait| matches!(wait, Wait::UserTask(_)))?;
                 self.used = Some(task);
                 self.set_all(node, variables);
-                self.leave(node)
+                self.user_task_completed(node)
             }
             Command::CallDone { call, variables } => self.call_done(call, &variables),
             Command::CallThrew { call, escalation, code, message, variables } => {
@@ -207,6 +207,10 @@ impl<'d> Run<'d, '_, '_> {
             }
             Command::Cancel { reason } => {
                 self.cancel_children(ROOT);
+                // A listener of the process.
+                if let Wait::Job(id) = self.node(ROOT).wait {
+                    self.withdraw(id, Effect::CancelJob { id });
+                }
                 self.close_triggers(ROOT);
                 self.history(HistoryKind::Cancel, ROOT);
                 self.effects.push(Effect::InstanceCancelled { reason: reason.clone() });
@@ -248,9 +252,7 @@ impl<'d> Run<'d, '_, '_> {
         };
         self.state.nodes.insert(ROOT, root);
         self.history(HistoryKind::Start, ROOT);
-        self.open_event_subprocesses(ROOT)?;
-        self.work.push(Work::Enter { scope: ROOT, element: start });
-        Ok(())
+        self.start_process(start)
     }
 
     /// Works until every token waits.

@@ -38,6 +38,10 @@ impl Run<'_, '_, '_> {
 
     pub(super) fn move_token(&mut self, token: Uuid, to: &str) -> Outcome {
         let node = self.token(token)?;
+        if node == ROOT {
+            let message = "a listener of the process cannot be moved; retry or skip it";
+            return Err(self.model_error(node, message));
+        }
         let scope = self.parent_of(node);
         let target = self.definition.index.get(to).copied();
         let fits = |ix: &u32| {

@@ -94,11 +94,11 @@ fn fill(site: &Site, text: &str, thumbprint: &str) -> String {
 
 /// The definitions of the present generation, which other sites may read. Those of the first generation
 /// are only validated against.
-fn stored_definitions() -> impl Iterator<Item = &'static Resource> {
+fn stored_definitions() -> impl Iterator<Item = Resource> {
     let present = format!("{BASE}/");
     let old = format!("{BASE}/StructureDefinition/task-base");
     fhir::framework::resources()
-        .iter()
+        .into_iter()
         .filter(move |found| found.text("url").is_some_and(|url| url.starts_with(&present) && url != old))
 }
 
@@ -118,7 +118,7 @@ fn framework() -> Result<Value, Error> {
     for definition in stored_definitions() {
         let canonical = |name: &str| definition.text(name).unwrap_or_default();
         let condition = format!("url={}&version={}", canonical("url"), canonical("version"));
-        let resource = serde_json::from_slice(&fhir::to_json(definition))
+        let resource = serde_json::from_slice(&fhir::to_json(&definition))
             .map_err(|error| Error(format!("the framework's definitions are not readable: {error}")))?;
         post(resource, condition);
     }
