@@ -7,14 +7,17 @@ use std::{
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{
+    body::Body,
+    client::conn::http1::{SendRequest, handshake},
+};
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, client::Resumption};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use serde_json::Value;
 use stand::Identity;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// Whether connections are used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub enum Reuse {
     KeepAlive,
     /// A connection per request; its TLS session is resumed.
     Resume,
+    /// A connection per request with a full TLS handshake.
+    Full,
 }
 
 impl Reuse {
@@ -31,6 +36,7 @@ impl Reuse {
         match self {
             Self::KeepAlive => ", kept alive",
             Self::Resume => ", one per request (resumed)",
+            Self::Full => ", one per request (full handshake)",
         }
     }
 }
@@ -49,6 +55,8 @@ pub struct Answer {
 /// Calls one endpoint.
 pub struct Client {
     tls: TlsConnector,
+    /// The same without resumption.
+    full: TlsConnector,
     authority: String,
     base_path: String,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
@@ -67,41 +75,59 @@ impl Client {
                 vec![CertificateDer::from_pem_file(&identity.certificate)?],
                 PrivateKeyDer::from_pem_file(&identity.key)?,
             )?;
+        let mut full = config.clone();
+        full.resumption = Resumption::disabled();
         let (authority, path) = base_url
             .strip_prefix("https://")
             .and_then(|rest| rest.split_once('/'))
             .context("base URL is not https://host:port/path")?;
         Ok(Self {
             tls: TlsConnector::from(Arc::new(config)),
+            full: TlsConnector::from(Arc::new(full)),
             authority: authority.to_owned(),
             base_path: format!("/{path}"),
             idle: Mutex::new(Vec::new()),
         })
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
+    /// A TLS connection.
+    pub async fn tls(&self, reuse: Reuse) -> Result<TlsStream<TcpStream>> {
         let tcp = TcpStream::connect(&self.authority).await?;
         tcp.set_nodelay(true)?;
-        let tls = self.tls.connect(ServerName::try_from("localhost")?, tcp).await?;
-        let (sender, connection) = handshake(TokioIo::new(tls)).await?;
+        let connector = if reuse == Reuse::Full { &self.full } else { &self.tls };
+        Ok(connector.connect(ServerName::try_from("localhost")?, tcp).await?)
+    }
+
+    /// A connection of its own, for bodies of any kind.
+    pub async fn connect<B>(&self, reuse: Reuse) -> Result<SendRequest<B>>
+    where
+        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+    {
+        let (sender, connection) = handshake(TokioIo::new(self.tls(reuse).await?)).await?;
         tokio::spawn(connection);
         Ok(sender)
+    }
+
+    /// The beginning of a request; `path` is below the base URL.
+    pub fn request(&self, method: &str, path: &str) -> http::request::Builder {
+        http::Request::builder()
+            .method(method)
+            .uri(format!("{}/{path}", self.base_path))
+            .header("host", &self.authority)
     }
 
     /// Sends a request; `path` is below the base URL.
     pub async fn send(&self, reuse: Reuse, method: &str, path: &str, body: Option<&Value>) -> Result<Answer> {
         let kept = match reuse {
             Reuse::KeepAlive => self.idle.lock().ok().and_then(|mut idle| idle.pop()),
-            Reuse::Resume => None,
+            Reuse::Resume | Reuse::Full => None,
         };
         let mut sender = match kept {
             Some(sender) if sender.is_ready() => sender,
-            _ => self.connect().await?,
+            _ => self.connect(reuse).await?,
         };
-        let request = http::Request::builder()
-            .method(method)
-            .uri(format!("{}/{path}", self.base_path))
-            .header("host", &self.authority)
+        let request = self
+            .request(method, path)
             .header("accept", "application/fhir+json")
             .header("content-type", "application/fhir+json")
             .header(

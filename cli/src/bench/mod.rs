@@ -1,6 +1,7 @@
 //! `dsf bench`: throughput, latency, CPU and memory of a site, measured in one run.
 mod client;
 mod counts;
+mod endpoint;
 mod engine;
 mod linkage;
 mod measure;
@@ -46,6 +47,15 @@ pub struct Arguments {
     /// Only the process engine, without sites.
     #[arg(long)]
     engine: bool,
+    /// Only the FHIR endpoint, on one site: few and many stored resources, Binaries, subscribers, handshakes.
+    #[arg(long)]
+    endpoint: bool,
+    /// With --endpoint: numbers of stored Tasks, ascending.
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000])]
+    stored: Vec<usize>,
+    /// With --endpoint: how often the allow list was posted before it is measured.
+    #[arg(long, default_value_t = 100)]
+    versions: usize,
     /// With --engine: numbers of waiting instances, ascending.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 10_000, 100_000, 1_000_000])]
     waiting: Vec<u64>,
@@ -70,6 +80,16 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
             let _ = std::fs::remove_dir_all(&folder);
         }
         print!("{}", report?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.endpoint {
+        let span = Duration::from_secs(arguments.seconds);
+        let measured = endpoint::run(&folder, span, &arguments.stored, arguments.versions, &progress).await;
+        progress.end();
+        if temporary {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+        print!("{}", measured?);
         return Ok(ExitCode::SUCCESS);
     }
     let options = Options {
@@ -148,12 +168,7 @@ async fn measure_all(
     }
     let created = client.send(Reuse::KeepAlive, "POST", "Task", Some(&ping)).await?;
     let location = created.location.context("201 without Location")?;
-    let id = location
-        .rsplit("/Task/")
-        .next()
-        .and_then(|rest| rest.split('/').next())
-        .unwrap_or_default()
-        .to_owned();
+    let id = id_of(&location);
     let search = "Task?status=requested&_sort=-_lastUpdated&_count=20";
     let transaction = Arc::new(transaction(&ping));
     for (name, method, path, body, status) in [
@@ -228,12 +243,7 @@ async fn complete_ping(client: &Client, ping: &Value) -> Result<u32> {
         bail!("the start Task was answered with {}: {}", created.status, created.body);
     }
     let location = created.location.context("201 without Location")?;
-    let id = location
-        .rsplit("/Task/")
-        .next()
-        .and_then(|rest| rest.split('/').next())
-        .unwrap_or_default()
-        .to_owned();
+    let id = id_of(&location);
     let mut looks = 0;
     loop {
         let answer = client.send(Reuse::KeepAlive, "GET", &format!("Task/{id}"), None).await?;
@@ -245,6 +255,12 @@ async fn complete_ping(client: &Client, ping: &Value) -> Result<u32> {
             status => bail!("a ping ended as {status:?}: {}", answer.body),
         }
     }
+}
+
+/// The id in a `Location`.
+fn id_of(location: &str) -> String {
+    let id = location.split("/_history/").next().and_then(|resource| resource.rsplit('/').next());
+    id.unwrap_or_default().to_owned()
 }
 
 fn start_ping(organization: &str) -> Value {

@@ -164,11 +164,15 @@ impl Surroundings {
 }
 
 /// A site as others know it.
-pub(crate) struct Member<'a> {
-    pub(crate) organization: &'a str,
-    pub(crate) endpoint: &'a str,
-    pub(crate) address: &'a str,
-    pub(crate) thumbprint: &'a str,
+pub struct Member<'a> {
+    /// Identifier value of the organization.
+    pub organization: &'a str,
+    /// Identifier value of its endpoint.
+    pub endpoint: &'a str,
+    /// Base URL.
+    pub address: &'a str,
+    /// Thumbprint of its certificate.
+    pub thumbprint: &'a str,
 }
 
 const ORGANIZATION_SYSTEM: &str = "http://dsf.dev/sid/organization-identifier";
@@ -176,7 +180,7 @@ const ENDPOINT_SYSTEM: &str = "http://dsf.dev/sid/endpoint-identifier";
 const THUMBPRINT_URL: &str = "http://dsf.dev/fhir/StructureDefinition/extension-certificate-thumbprint";
 
 /// The allow list as a transaction Bundle of conditional updates (fhir-endpoint contract 8.3 and 8.4).
-pub(crate) fn allow_list<'a>(members: impl Iterator<Item = Member<'a>>) -> Value {
+pub fn allow_list<'a>(members: impl Iterator<Item = Member<'a>>) -> Value {
     let uuid = || format!("urn:uuid:{}", uuid::Uuid::new_v4());
     let parent = uuid();
     let meta = json!({"tag": [{"system": "http://dsf.dev/fhir/CodeSystem/read-access-tag", "code": "ALL"}]});

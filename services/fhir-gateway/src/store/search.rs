@@ -100,10 +100,10 @@ impl<C: GenericClient> Session<C> {
         }
         let (keys, order) = order(&mut statement, &query.sort);
         let (limit, offset) = (statement.bind(limit), statement.bind(offset));
-        // Matches that an index holds are read there twice: to count, and for the page. What is sorted by time is
-        // in the index in that order, so that the page is its beginning; `OFFSET 0` keeps the planner from an
-        // index in the order of ids, where the next match may be far away. Other matches are found once.
-        // Only a page's content is read.
+        // Matches that an index holds are read there twice: to count, and for the page. Where they are in its
+        // order, the page is its beginning; otherwise `OFFSET 0` keeps the planner from an index in the order
+        // asked for, where the next match may be far away. Other matches are found once. Only a page's content
+        // is read.
         let (found, source, all) = match held {
             Held::ByTime => (String::new(), format!("SELECT r.id, r.last_updated FROM {matches}"), &*matches),
             Held::Anyhow => {
@@ -250,18 +250,19 @@ enum Held {
 
 /// The matches of a query as `<table> r WHERE <conditions>`, with `id` and `last_updated`, and where they are.
 fn matches(statement: &mut Statement, query: &Query, filter: &AccessFilter) -> (String, Held) {
-    let held = |alone: bool| match query.sort.as_slice() {
-        [sort] if alone && sort.parameter.name == "_lastUpdated" => Held::ByTime,
-        [] if alone => Held::Anyhow,
-        [sort] if alone && sort.parameter.name == "_id" => Held::Anyhow,
-        _ => Held::Nowhere,
-    };
+    let by_time = matches!(query.sort.as_slice(), [sort] if sort.parameter.name == "_lastUpdated");
+    let by_id = query.sort.iter().all(|sort| sort.parameter.name == "_id");
     // A Binary may be readable as something else is; the index does not know.
     let leading = (query.resource_type != "Binary").then(|| leading(&query.criteria)).flatten();
     let Some(leading) = leading else {
         let conditions = conditions(statement, query.resource_type, &query.criteria, filter);
         let alone = query.criteria.is_empty() && query.resource_type != "Binary";
-        return (format!("resource r WHERE {conditions}"), held(alone));
+        let held = match alone {
+            true if by_time => Held::ByTime,
+            true if by_id => Held::Anyhow,
+            _ => Held::Nowhere,
+        };
+        return (format!("resource r WHERE {conditions}"), held);
     };
     let Criterion { parameter, modifier, test } = &query.criteria[leading];
     let value = value(statement, test, *modifier);
@@ -284,7 +285,8 @@ fn matches(statement: &mut Statement, query: &Query, filter: &AccessFilter) -> (
             matches.push_str(&format!(" AND ({condition}){once}"));
         }
     }
-    (matches, held(query.criteria.len() == 1 && !by_identifier))
+    let alone = query.criteria.len() == 1 && !by_identifier;
+    (matches, if alone && (by_time || by_id) { Held::Anyhow } else { Held::Nowhere })
 }
 
 /// The criterion whose index rows are the matches, one for each, where there is such a criterion: it asks for
