@@ -24,6 +24,9 @@ const SETTLE: Duration = Duration::from_millis(1500);
 pub struct Counts {
     /// Transactions that wrote something.
     pub commits: f64,
+    /// Times that PostgreSQL waited for its log to be on disk. Claims of work do not wait: what a crash
+    /// loses of them comes back by its lease.
+    pub syncs: f64,
     /// Events acknowledged by the stream.
     pub events: f64,
     /// Messages that clients published to NATS: events, requests, answers, hints, acknowledgements.
@@ -35,7 +38,7 @@ pub struct Counts {
 /// Everything since the start.
 struct Reading {
     at: Instant,
-    values: [f64; 4],
+    values: [f64; 5],
 }
 
 /// Counts on a stand of its own, whose services report their figures.
@@ -69,15 +72,15 @@ async fn count(stand: &Stand, collector: &Collector) -> Result<Counts> {
     let after = read(stand, collector).await?;
     let idle = before.at.duration_since(first.at).as_secs_f64();
     let busy = after.at.duration_since(before.at).as_secs_f64();
-    let mut per_ping = [0.0; 4];
+    let mut per_ping = [0.0; 5];
     for (index, value) in per_ping.iter_mut().enumerate() {
         let of_idle = (before.values[index] - first.values[index]) / idle * busy;
         *value = (after.values[index] - before.values[index] - of_idle) / f64::from(PINGS);
     }
-    let [commits, events, messages, requests] = per_ping;
+    let [commits, syncs, events, messages, requests] = per_ping;
     // Looking whether a ping has ended is no part of it.
     let requests = requests - f64::from(looks) / f64::from(PINGS);
-    Ok(Counts { commits, events, messages, requests })
+    Ok(Counts { commits, syncs, events, messages, requests })
 }
 
 async fn read(stand: &Stand, collector: &Collector) -> Result<Reading> {
@@ -87,6 +90,11 @@ async fn read(stand: &Stand, collector: &Collector) -> Result<Reading> {
         .query_one("select pg_snapshot_xmax(pg_current_snapshot())::text::float8", &[])
         .await
         .context("transaction numbers")?;
+    // Kept by versions 14 to 17.
+    let syncs = match database.query_one("select wal_sync::float8 from pg_stat_wal", &[]).await {
+        Ok(row) => row.get(0),
+        Err(_) => f64::NAN,
+    };
     let figures = collector.figures()?;
     let sum = |wanted: &str| -> f64 {
         figures.iter().filter(|((_, name), _)| name == wanted).map(|(_, value)| value).sum()
@@ -95,6 +103,7 @@ async fn read(stand: &Stand, collector: &Collector) -> Result<Reading> {
         at: Instant::now(),
         values: [
             row.get(0),
+            syncs,
             sum("dsf.gateway.relay.events"),
             stand.nats.messages().await?,
             sum("dsf.gateway.requests"),

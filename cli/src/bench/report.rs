@@ -79,9 +79,9 @@ impl Report {
     /// Adds what one ping costs.
     pub fn counts(&mut self, counts: &Counts) {
         self.counts = format!(
-            "One ping between two sites: {:.1} writing transactions, {:.1} events in the stream, \
-             {:.1} NATS messages in all, {:.1} FHIR requests.\n",
-            counts.commits, counts.events, counts.messages, counts.requests
+            "One ping between two sites: {:.1} writing transactions, {:.1} waits for PostgreSQL's log, \
+             {:.1} events in the stream, {:.1} NATS messages in all, {:.1} FHIR requests.\n",
+            counts.commits, counts.syncs, counts.events, counts.messages, counts.requests
         );
     }
 

@@ -1,4 +1,6 @@
 //! Rules of QuestionnaireResponse (contract 4.6).
+use std::collections::HashMap;
+
 use fhir::{Element, Resource, generation::MODERN};
 
 use crate::{
@@ -101,7 +103,8 @@ pub fn may_update(identity: &Identity, old: &Resource, new: &Resource) -> Decisi
                     && same(|r| answers(r, BUSINESS_KEY))
                     && authorization(old) == authorization(new);
                 Decision::when(kept, "questionnaire, keys or authorization were changed")
-            }),
+            })
+            .and(|| Decision::when(acts || asks_the_same(old, new), "the text of an item was changed")),
         (Some("in-progress"), Some("stopped")) | (Some("completed"), Some("amended")) => {
             Decision::when(acts, "only the local organization stops and amends")
                 .and(|| Decision::when(only_status_differs(old, new), "more than the status was changed"))
@@ -141,6 +144,28 @@ fn answers(response: &Resource, link_id: &str) -> Vec<String> {
         .filter_map(|answer| answer.text("valueString"))
         .map(str::to_owned)
         .collect()
+}
+
+/// Whether no item that both have asks or says something else: a person answers what was asked. For the
+/// site itself a text that differs is only a warning of the validation (contract 13.3,
+/// QuestionnaireVsQuestionnaireResponse).
+fn asks_the_same(old: &Resource, new: &Resource) -> bool {
+    let (mut known, mut given) = (Vec::new(), Vec::new());
+    texts(old.root(), &mut known);
+    texts(new.root(), &mut given);
+    let known: HashMap<&str, &str> = known.into_iter().collect();
+    given.into_iter().all(|(link, text)| known.get(link).is_none_or(|known| *known == text))
+}
+
+/// linkId and text of all items below, also those of answers.
+fn texts<'a>(element: &'a Element, found: &mut Vec<(&'a str, &'a str)>) {
+    for item in element.each("item") {
+        found.extend(item.text("linkId").zip(item.text("text")));
+        texts(item, found);
+        for answer in item.each("answer") {
+            texts(answer, found);
+        }
+    }
 }
 
 fn authorization(response: &Resource) -> Vec<Element> {

@@ -30,6 +30,10 @@ pub struct Config {
     pub base_url: String,
     /// Identifier value of the organization that runs this site.
     pub organization: String,
+    /// Thumbprint of the site's client certificate (SHA-512, 128 hex digits), for the bundle of
+    /// `init_bundle`; computed from `client_certificate` where it is not given.
+    #[serde(default)]
+    pub organization_thumbprint: Option<String>,
     /// PostgreSQL URL of the site's `fhir` database.
     pub database_url: String,
     /// Password of the database user, where the URL has none.

@@ -3,6 +3,7 @@ use std::{future::Future, io, path::PathBuf, sync::Arc, time::Duration};
 
 use database::{DatabaseConfig, Notification, Pool};
 use messaging::connect::Nats;
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -16,7 +17,7 @@ use crate::{
     config::{Config, Switch},
     data::{self, Transfers},
     http::{Admission, Gateway, Metrics, routes},
-    identity::{RoleConfig, RolesError, directory::DirectoryCache},
+    identity::{RoleConfig, RolesError, certificate, directory::DirectoryCache},
     initial,
     interactions::CapabilitiesCache,
     listener::{
@@ -58,6 +59,19 @@ pub enum Error {
     /// The client certificate, its key or the roots.
     #[error("reference checks: {0}")]
     Client(#[from] fhir_client::SetupError),
+    /// The client certificate, for its thumbprint.
+    #[error("client_certificate {path} cannot be read ({reason}): it must be a PEM file with a certificate")]
+    ClientCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The thumbprint of the configuration.
+    #[error(
+        "organization_thumbprint is not 128 hexadecimal digits: it is the SHA-512 of the DER certificate"
+    )]
+    Thumbprint,
     /// The retention file.
     #[error(transparent)]
     Retention(#[from] RetentionError),
@@ -170,7 +184,7 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
         capabilities: CapabilitiesCache::default(),
     });
     let mut background = vec![tokio::spawn(follow_database(pool, Arc::clone(&site)))];
-    initial::load(&site, config.init_bundle.as_deref()).await?;
+    initial::load(&site, config.init_bundle.as_deref(), thumbprint(config)?.as_deref()).await?;
 
     background.push(tokio::spawn(data::sweep(site.store.clone())));
     let sockets = Sockets::new(Arc::clone(&site), Arc::clone(&tls), stop.clone());
@@ -242,6 +256,19 @@ fn partners(config: &Config) -> Result<Partners, Error> {
         ..fhir_client::ClientConfig::new(certificate.clone(), key.clone(), roots.clone())
     })?;
     Ok(Partners::new(Some(client), timeout))
+}
+
+/// Thumbprint of the site's client certificate: as configured, else of the certificate that is.
+fn thumbprint(config: &Config) -> Result<Option<String>, Error> {
+    if let Some(thumbprint) = &config.organization_thumbprint {
+        let thumbprint = thumbprint.to_ascii_lowercase();
+        let valid = thumbprint.len() == 128 && thumbprint.bytes().all(|byte| byte.is_ascii_hexdigit());
+        return if valid { Ok(Some(thumbprint)) } else { Err(Error::Thumbprint) };
+    }
+    let Some(path) = &config.client_certificate else { return Ok(None) };
+    let leaf = CertificateDer::from_pem_file(path)
+        .map_err(|reason| Error::ClientCertificate { path: path.clone(), reason: reason.to_string() })?;
+    Ok(Some(certificate::thumbprint(&leaf)))
 }
 
 /// Renews the allow list and the definitions when other replicas have written.

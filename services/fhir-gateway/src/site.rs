@@ -19,8 +19,8 @@ use crate::{
 pub const DEFAULT_PAGE_COUNT: u32 = 20;
 /// Default largest request body, in bytes.
 pub const DEFAULT_MAX_BODY: usize = 10 * 1024 * 1024;
-/// Default most entries in a batch or transaction.
-pub const DEFAULT_MAX_BUNDLE_ENTRIES: usize = 1000;
+/// Default most entries in a batch or transaction. The allow list of a network has three for each organization.
+pub const DEFAULT_MAX_BUNDLE_ENTRIES: usize = 5000;
 /// Default most entries on one page of a search, whatever the client asks for.
 pub const DEFAULT_MAX_PAGE_COUNT: u32 = 1000;
 

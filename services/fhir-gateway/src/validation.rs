@@ -43,13 +43,13 @@ struct Known {
 impl Known {
     /// The framework's own definition takes the place of a stored one that is gone.
     fn remove(&self) -> Change {
-        let own = fhir::framework::resources().iter().find(|own| {
+        let own = fhir::framework::resources().into_iter().find(|own| {
             own.resource_type() == self.resource_type
                 && own.text("url") == Some(&self.url)
                 && own.text("version").unwrap_or_default() == self.business_version
         });
         match own {
-            Some(own) => Change::Put(own.clone()),
+            Some(own) => Change::Put(own),
             None => Change::Remove {
                 resource_type: self.resource_type.to_owned(),
                 url: self.url.clone(),

@@ -25,6 +25,8 @@ mod history;
 mod java_client;
 #[path = "interactions/metadata.rs"]
 mod metadata;
+#[path = "interactions/practitioner_role.rs"]
+mod practitioner_role;
 #[path = "interactions/questionnaires.rs"]
 mod questionnaires;
 #[path = "interactions/read.rs"]

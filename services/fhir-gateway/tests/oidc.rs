@@ -288,7 +288,37 @@ async fn persons_log_in_and_the_provider_logs_them_out() {
     ]);
     assert_eq!(written, "401", "a write that a page of another origin causes");
 
-    // The provider ends the session and tells the gateway.
+    // A page says who is signed in and has the way out. It leads to the provider, which asks, ends the session
+    // and tells the gateway; the gateway's own is over at once.
+    let (status, _, body) = browser.go(&format!("{base_url}/Task?_format=html&status=draft"), None);
+    let sign_out = format!("{base_url}/logout");
+    assert!(
+        status == 200 && body.contains(&format!("<a href=\"{sign_out}\">Sign out</a>")),
+        "{status}: {body}"
+    );
+    let held = std::fs::read_to_string(&browser.jar).unwrap();
+    let (_, url, body) = browser.go(&sign_out, None);
+    assert!(url.starts_with(&format!("{}/session/end", provider.url)), "sent to {url}");
+    let left = std::fs::read_to_string(&browser.jar).unwrap();
+    assert!(!left.contains("__Host-dsf-session"), "the cookie is gone: {left}");
+    // Nor does a copy of it help.
+    let copy = world.folder.join("copy").display().to_string();
+    std::fs::write(&copy, held).unwrap();
+    let (_, url, _) = Browser { provider: &provider, jar: copy }.go(&page, None);
+    assert!(url.starts_with(&provider.url), "a copy of the session still holds: {url}");
+    let xsrf = body.split("name=\"xsrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let xsrf = xsrf.unwrap_or_else(|| panic!("a form to log out: {body}"));
+    browser.go(&format!("{}/session/end/confirm", provider.url), Some(&format!("xsrf={xsrf}&logout=yes")));
+    let (_, url, _) = browser.go(&page, None);
+    assert!(url.starts_with(&provider.url), "signed out, yet at {url}");
+
+    // Somebody signs in again; now the provider alone ends the session, and tells the gateway.
+    let (_, login, _) = browser.go(&page, None);
+    let (_, consent, _) = browser.go(&login, Some("prompt=login&login=user&password=x"));
+    if consent.contains("/interaction/") {
+        browser.go(&consent, Some("prompt=consent"));
+    }
+    assert_eq!(browser.go(&page, None).1, page);
     let (_, _, body) = browser.go(&format!("{}/session/end", provider.url), None);
     let xsrf = body.split("name=\"xsrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
     let xsrf = xsrf.unwrap_or_else(|| panic!("a form to log out: {body}"));

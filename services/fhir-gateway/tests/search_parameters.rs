@@ -54,7 +54,7 @@ async fn write(session: &Session<database::Connection>, ty: &str, content: &Valu
 
 #[tokio::test]
 async fn each_hits_and_misses() {
-    let cluster = Cluster::start(false);
+    let cluster = Cluster::start().await;
     let store = Store::new(cluster.pool(MIGRATIONS).await);
     let session = store.session().await.unwrap();
     let mut current: Vec<(&str, Uuid)> = Vec::new();

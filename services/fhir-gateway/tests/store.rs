@@ -108,7 +108,7 @@ fn endpoint(name: &str, organization: Uuid) -> String {
 
 #[tokio::test]
 async fn versions() {
-    let cluster = Cluster::start(false);
+    let cluster = Cluster::start().await;
     let store = Store::new(cluster.pool(MIGRATIONS).await);
     let mut session = store.session().await.unwrap();
     let id = create(&session, &task("requested", "b.test"), START, &[]).await;
@@ -155,7 +155,7 @@ async fn versions() {
 
 #[tokio::test]
 async fn one_of_many_concurrent_writers_wins() {
-    let cluster = Cluster::start(false);
+    let cluster = Cluster::start().await;
     let store = Store::new(cluster.pool(MIGRATIONS).await);
     let race = async |make: fn(usize) -> NewVersion| {
         let attempts = (0..8).map(|number| {
@@ -204,7 +204,7 @@ async fn one_of_many_concurrent_writers_wins() {
 /// What a Java engine asks for (java-client-exchange contract 2 to 5), and forms beside it.
 #[tokio::test]
 async fn searches() {
-    let cluster = Cluster::start(false);
+    let cluster = Cluster::start().await;
     let store = Store::new(cluster.pool(MIGRATIONS).await);
     let session = store.session().await.unwrap();
     let own = create(&session, &organization("a.test", None), START, &["ALL"]).await;
@@ -341,7 +341,7 @@ async fn searches() {
 
 #[tokio::test]
 async fn rights_and_includes() {
-    let cluster = Cluster::start(false);
+    let cluster = Cluster::start().await;
     let store = Store::new(cluster.pool(MIGRATIONS).await);
     let session = store.session().await.unwrap();
     let own = create(&session, &organization("a.test", None), START, &["ALL"]).await;
@@ -406,7 +406,7 @@ async fn rights_and_includes() {
 /// Whatever a client sends fits the index, and is found again.
 #[tokio::test]
 async fn long_values() {
-    let cluster = Cluster::start(false);
+    let cluster = Cluster::start().await;
     let store = Store::new(cluster.pool(MIGRATIONS).await);
     let session = store.session().await.unwrap();
     // Incompressible and multi-byte: a compressible value would fit by luck.
@@ -434,7 +434,7 @@ async fn long_values() {
 
 #[tokio::test]
 async fn outbox() {
-    let cluster = Cluster::start(false);
+    let cluster = Cluster::start().await;
     let store = Store::new(cluster.pool(MIGRATIONS).await);
     let mut session = store.session().await.unwrap();
     let announced = |subject: &str| {
@@ -487,7 +487,7 @@ async fn outbox() {
 /// Writers of types that caches are built from are heard by all replicas, others are not.
 #[tokio::test]
 async fn caches_hear_of_changes() {
-    let cluster = Cluster::start(false);
+    let cluster = Cluster::start().await;
     let pool = cluster.pool(MIGRATIONS).await;
     let mut notifications = database::listen(&pool, &[fhir_gateway::store::CHANGED]);
     assert_eq!(notifications.recv().await, Some(database::Notification::Listening));

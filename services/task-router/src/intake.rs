@@ -27,7 +27,7 @@ use crate::{
     backoff::Backoff,
     counters, form,
     gateway::{Gateway, GatewayError},
-    recent::Recent,
+    recent::{self, Recent},
     translate::{Translated, translate},
 };
 
@@ -53,8 +53,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(crate) struct Intake {
     pub(crate) nats: Nats,
     pub(crate) gateway: Gateway,
-    /// What was read here and will be written soon.
-    pub(crate) recent: Recent,
+    pub(crate) recent: Arc<Recent>,
 }
 
 /// What to do with the event, or with the Task of a sweep.
@@ -127,13 +126,8 @@ impl Intake {
                 return Fate::Later;
             }
         };
-        let source = self.source(reference.clone());
-        let resource = answer.resource();
-        if resource.is_ok() {
-            // Before the engine knows of it: its write-back may come before the engine's answer.
-            self.recent.keep(&reference, answer.body.to_vec());
-        }
-        match (resource, String::from_utf8(answer.body.into())) {
+        let source = self.source(reference);
+        match (answer.resource(), String::from_utf8(answer.body.into())) {
             (Ok(resource), Ok(text)) if kind == Kind::QuestionnaireResponse => {
                 self.complete(&resource, text, source).await
             }
@@ -152,8 +146,14 @@ impl Intake {
         if task.resource_type() == "QuestionnaireResponse" {
             return self.complete(task, text, source).await;
         }
+        let small = text.len() <= recent::MAX_BYTES;
         let request = match translate(task, text, source.clone()) {
-            Translated::Deliver(request) => request,
+            Translated::Deliver(request) => {
+                if small {
+                    self.recent.keep(&source.reference, task.clone());
+                }
+                request
+            }
             Translated::Refuse(reason) => return self.refuse(source, reason).await,
             Translated::Nothing => {
                 counters::delivered("not-requested");

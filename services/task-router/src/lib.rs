@@ -1,6 +1,6 @@
 //! The FHIR edge of the inner zone: Tasks in, messages out, status back, requests for workers.
 //!
-//! Invariants: keeps nothing (any number of replicas may run, any may die at any time); the only
+//! Invariants: keeps nothing that is missed when it dies (any number of replicas may run); the only
 //! holder of the site's client key inside; sends only to the own endpoint and to active Endpoints
 //! of the allow list; acknowledges an event only after the engine has committed; repeats an attempt
 //! only where it cannot take effect twice.

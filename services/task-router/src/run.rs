@@ -82,8 +82,8 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
     let mut ready = JoinSet::new();
     let forms = Forms { gateway: gateway.clone(), directory: Arc::clone(&directory) };
     let sender = Sender { client, directory, give_up: config.send_give_up.get() };
-    let recent = Recent::default();
-    let write_back = WriteBack { gateway: gateway.clone(), recent: recent.clone() };
+    let recent = Arc::new(Recent::default());
+    let write_back = WriteBack { gateway: gateway.clone(), recent: Arc::clone(&recent) };
     for worker in [
         send_worker(&nats, &config, Arc::new(sender)),
         write_back_worker(&nats, &config, Arc::new(write_back)),

@@ -2,6 +2,8 @@
 //!
 //! Step by step in the order the contract allows; after a conflict or a lost answer the Task is
 //! read again and compared, so a step that was taken is never taken twice.
+use std::sync::Arc;
+
 use fhir::{
     Element, Resource,
     generation::message,
@@ -26,8 +28,7 @@ const AMENDED: &str = "amended";
 /// Handles jobs of type `dsf/write-back`.
 pub(crate) struct WriteBack {
     pub(crate) gateway: Gateway,
-    /// What the intake has read, and what was written here before.
-    pub(crate) recent: Recent,
+    pub(crate) recent: Arc<Recent>,
 }
 
 impl WriteBack {
@@ -58,9 +59,12 @@ impl WriteBack {
         let path = &order.source.reference;
         let mut conflict = None;
         for _ in 0..MAX_READS {
-            let mut task = match self.current(path).await {
-                Ok(task) => task,
-                Err(error) => return gave_up(error),
+            let mut task = match self.recent.take(path) {
+                Some(task) => task,
+                None => match self.gateway.read(path).await {
+                    Ok(task) => task,
+                    Err(error) => return gave_up(error),
+                },
             };
             let Some(mut version) = task.version_id().and_then(|version| version.parse().ok()) else {
                 return fault("the Task has no version".to_owned());
@@ -71,8 +75,8 @@ impl WriteBack {
                     return fault(format!("a Task with status {status} is not walked to {}", order.status));
                 };
                 if place >= goal {
-                    if place != Place::Ended {
-                        self.recent.keep(path, fhir::to_json(&task));
+                    if place < Place::Ended {
+                        self.recent.keep(path, task);
                     }
                     return Outcome::Written { status, version };
                 }
@@ -110,19 +114,11 @@ impl WriteBack {
 }
 
 impl WriteBack {
-    /// The version known here, else what the endpoint has. After a conflict there is none here.
-    async fn current(&self, path: &str) -> Result<Resource, GatewayError> {
-        match self.recent.take(path) {
-            Some(resource) => Ok(resource),
-            None => self.gateway.read(path).await,
-        }
-    }
-
     /// Marks a completed QuestionnaireResponse as taken up (contract 1.4, improvement 7).
     async fn amend(&self, path: &str) -> Outcome {
         let mut conflict = "the QuestionnaireResponse is changed by others all the time".to_owned();
         for _ in 0..MAX_READS {
-            let mut response = match self.current(path).await {
+            let mut response = match self.gateway.read(path).await {
                 Ok(response) => response,
                 Err(error) => return gave_up(error),
             };

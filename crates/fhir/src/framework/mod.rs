@@ -16,18 +16,15 @@ use crate::validation::{Change, Validator};
 /// Host part of the canonicals of the present generation.
 pub const HOST: &str = "http://dsf.dev";
 
-static RESOURCES: LazyLock<Vec<Resource>> = LazyLock::new(|| {
+static VALIDATOR: LazyLock<Validator> =
+    LazyLock::new(|| Validator::new().with(resources().into_iter().map(Change::Put)));
+
+/// All definitions of both generations: code systems, value sets, profiles. Built anew for each call:
+/// who needs them, needs them rarely.
+pub fn resources() -> Vec<Resource> {
     let mut resources = terminology::resources();
     resources.extend(profiles::resources());
     resources
-});
-
-static VALIDATOR: LazyLock<Validator> =
-    LazyLock::new(|| Validator::new().with(resources().iter().cloned().map(Change::Put)));
-
-/// All definitions of both generations: code systems, value sets, profiles.
-pub fn resources() -> &'static [Resource] {
-    &RESOURCES
 }
 
 /// A validator that knows R4 and the framework's definitions.
@@ -91,8 +88,7 @@ mod tests {
     fn own_definitions_are_valid_and_usable() {
         assert_eq!(resources().len(), 103);
         assert_eq!(validator().unusable(), []);
-        for resource in resources() {
-            let mut resource = resource.clone();
+        for mut resource in resources() {
             add_default_profile(&mut resource);
             let report = validator().validate(&resource);
             assert!(report.messages.is_empty(), "{:?}: {:?}", resource.text("url"), report.messages);

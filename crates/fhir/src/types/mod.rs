@@ -1,12 +1,12 @@
 //! The R4 type table: which members a type has, in which order, how often, of which types.
 //!
 //! Generated from the definitions of FHIR R4 4.0.1 (`crates/fhir/table/README.md`), compiled in
-//! compressed, unpacked once at first use. A *type path* is a resource or data type (`Task`,
+//! compressed, unpacked at first use, type by type. A *type path* is a resource or data type (`Task`,
 //! `Coding`) or a backbone element with members of its own (`Task.input`, `Timing.repeat`).
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use crate::primitive::Primitive;
 
@@ -35,6 +35,14 @@ pub struct TypeDefinition {
     path: &'static str,
     kind: Kind,
     is_abstract: bool,
+    /// The table from the first line behind the type's own.
+    text: &'static str,
+    parts: OnceLock<Parts>,
+}
+
+/// What a type says, once someone has asked.
+#[derive(Debug)]
+struct Parts {
     elements: Vec<ElementDefinition>,
     /// Sorted by name, choice elements with one entry per type.
     members: Vec<Member>,
@@ -105,8 +113,31 @@ pub struct Member {
 struct Table {
     types: Vec<TypeDefinition>,
     by_path: HashMap<&'static str, TypeIndex>,
+    /// By canonical URL without version.
+    value_sets: HashMap<&'static str, Closed>,
+    /// All names of types and members.
     names: HashSet<&'static str>,
+    /// Names of choice elements without `[x]`.
+    choices: HashSet<&'static str>,
     element: TypeIndex,
+}
+
+/// A closed value set that is enumerated.
+struct Closed {
+    /// The codes with a blank between.
+    text: &'static str,
+    codes: OnceLock<Vec<&'static str>>,
+}
+
+impl Closed {
+    /// Sorted.
+    fn codes(&'static self) -> &'static [&'static str] {
+        self.codes.get_or_init(|| {
+            let mut codes: Vec<_> = self.text.split(' ').collect();
+            codes.sort_unstable();
+            codes
+        })
+    }
 }
 
 impl TypeDefinition {
@@ -127,17 +158,22 @@ impl TypeDefinition {
 
     /// The elements in the order of the definitions, attributes of XML before all others.
     pub fn elements(&self) -> &[ElementDefinition] {
-        &self.elements
+        &self.parts().elements
+    }
+
+    fn parts(&self) -> &Parts {
+        self.parts.get_or_init(|| load::parts(self.text, &TABLE))
     }
 
     /// The member with this name in an instance, for example `valueString`.
     pub fn member(&self, name: &str) -> Option<&Member> {
-        self.members.binary_search_by(|member| member.name.cmp(name)).ok().map(|index| &self.members[index])
+        let members = &self.parts().members;
+        members.binary_search_by(|member| member.name.cmp(name)).ok().map(|index| &members[index])
     }
 
     /// The element behind a member's name.
     pub fn element(&self, name: &str) -> Option<&ElementDefinition> {
-        self.member(name).map(|member| &self.elements[usize::from(member.order)])
+        self.member(name).map(|member| &self.parts().elements[usize::from(member.order)])
     }
 }
 
@@ -169,6 +205,11 @@ pub fn is_resource(name: &str) -> bool {
 /// All types of the table.
 pub fn all() -> impl Iterator<Item = &'static TypeDefinition> {
     TABLE.types.iter()
+}
+
+/// Whether a choice element has this name, without `[x]`.
+pub(crate) fn is_choice(name: &str) -> bool {
+    TABLE.choices.contains(name)
 }
 
 /// A name without allocation if the table knows it.

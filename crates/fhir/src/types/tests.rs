@@ -19,3 +19,10 @@ fn table_knows_types_and_choices() {
     assert!(!is_resource("DomainResource") && !is_resource("Coding"));
     assert!(task.member("status").unwrap().codes.unwrap().contains(&"in-progress"));
 }
+
+#[test]
+fn every_type_can_be_unpacked() {
+    let members: usize = all().map(|definition| definition.parts().members.len()).sum();
+    assert!(members > all().count());
+    assert!(TABLE.value_sets.values().all(|set| set.codes().is_sorted()));
+}

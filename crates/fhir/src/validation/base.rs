@@ -13,7 +13,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 use super::fhirpath::Expression;
 use super::node::{Binding, Constraint, Node, Strength, TypeRef};
-use super::terminology::{CodeSystem, Codes, Part, Terminology, ValueSet};
+use super::terminology::{CodeSystem, Codes, Filters, Part, Terminology, ValueSet};
 use crate::element::Element;
 use crate::resource::Resource;
 use crate::types::{self, Kind, TypeDefinition};
@@ -197,7 +197,7 @@ fn rules(text: &'static str, base: &mut Base) -> Option<()> {
                     system: (!system.is_empty()).then(|| system.into()),
                     version: (!version.is_empty()).then(|| version.into()),
                     value_sets: imports.split(' ').filter(|url| !url.is_empty()).map(Into::into).collect(),
-                    filtered: codes == "F",
+                    filters: if codes == "F" { Filters::Unsupported } else { Filters::None },
                     codes: match codes.strip_prefix('=') {
                         Some(codes) if !codes.is_empty() => Some(Codes::packed(codes, false)),
                         _ => None,

@@ -9,6 +9,7 @@
 mod base;
 mod defaults;
 mod fhirpath;
+mod filter;
 mod lexical;
 mod message;
 mod narrative;

@@ -154,6 +154,11 @@ impl Walk<'_> {
                     let path = compose_path.child(name, Suffix::Index(index));
                     self.error("system-relative", &path, "the system is not absolute");
                 }
+                if !self.validator.terminology().supports(part) {
+                    let path = compose_path.child(name, Suffix::Index(index));
+                    let text = "a filter is unsupported, or its code system is not held completely: no code is checked against it";
+                    self.warning("filter-unsupported", &path, text);
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
+use super::filter::{Filter, Hierarchy};
 use super::node::Text;
 use super::versions::Versions;
 use crate::element::Element;
@@ -69,6 +70,8 @@ pub(super) struct CodeSystem {
     case_sensitive: bool,
     /// In lower case where case does not matter.
     codes: Codes,
+    /// What filters need. Not held of systems in compiled-in tables, nor where case does not matter.
+    hierarchy: Option<Hierarchy>,
 }
 
 /// What a value set consists of.
@@ -85,10 +88,32 @@ pub(super) struct Part {
     pub(super) version: Option<Box<str>>,
     /// Imported value sets.
     pub(super) value_sets: Vec<Box<str>>,
-    /// Has filters, which are not evaluated.
-    pub(super) filtered: bool,
+    /// Filters, all of which must let a code through.
+    pub(super) filters: Filters,
     /// Listed codes; without, the whole system.
     pub(super) codes: Option<Codes>,
+}
+
+/// Filters of a part.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Filters {
+    #[default]
+    None,
+    /// At least one of them cannot be evaluated.
+    Unsupported,
+    All(Vec<Filter>),
+}
+
+impl Filters {
+    fn read(part: &Element) -> Filters {
+        if part.child("filter").is_none() {
+            return Filters::None;
+        }
+        part.each("filter")
+            .map(Filter::read)
+            .collect::<Option<_>>()
+            .map_or(Filters::Unsupported, Filters::All)
+    }
 }
 
 /// A coded value.
@@ -125,7 +150,7 @@ fn by_rule(system: &str) -> Option<fn(&str) -> bool> {
 impl CodeSystem {
     /// Codes of a system where case does not matter are given in lower case.
     pub(super) fn new(complete: bool, case_sensitive: bool, codes: Codes) -> CodeSystem {
-        CodeSystem { complete, case_sensitive, codes }
+        CodeSystem { complete, case_sensitive, codes, hierarchy: None }
     }
 
     /// From a CodeSystem resource.
@@ -134,11 +159,33 @@ impl CodeSystem {
         concepts(resource, &mut codes);
         let complete = matches!(resource.text("content"), Some("complete"));
         let case_sensitive = resource.text("caseSensitive") != Some("false");
+        let hierarchy = case_sensitive.then(|| Hierarchy::read(resource));
         let codes = codes
             .into_iter()
             .map(|code| if case_sensitive { code } else { code.to_lowercase().into() })
             .collect();
-        CodeSystem::new(complete, case_sensitive, codes)
+        CodeSystem { hierarchy, ..CodeSystem::new(complete, case_sensitive, codes) }
+    }
+
+    /// Whether filters let one of the codes through.
+    fn passes(&self, filters: &Filters, code: &str) -> Membership {
+        let filters = match filters {
+            Filters::None => return Membership::Member,
+            Filters::Unsupported => return Membership::Unknown,
+            Filters::All(filters) => filters,
+        };
+        let Some(hierarchy) = self.hierarchy.as_ref().filter(|_| self.complete) else {
+            return Membership::Unknown;
+        };
+        let mut all = Membership::Member;
+        for filter in filters {
+            match filter.lets_through(code, hierarchy) {
+                Some(true) => {}
+                Some(false) => return Membership::NoMember,
+                None => all = Membership::Unknown,
+            }
+        }
+        all
     }
 
     fn has(&self, code: &str) -> bool {
@@ -186,7 +233,7 @@ impl ValueSet {
                             .filter_map(Element::value)
                             .map(Into::into)
                             .collect(),
-                        filtered: part.child("filter").is_some(),
+                        filters: Filters::read(part),
                         codes: concepts.peek().is_some().then(|| concepts.collect()),
                     },
                 );
@@ -205,7 +252,7 @@ fn contained(element: &Element, set: &mut ValueSet) {
                     system: entry.text("system").map(Into::into),
                     version: entry.text("version").map(Into::into),
                     value_sets: Vec::new(),
-                    filtered: false,
+                    filters: Filters::None,
                     codes: Some([Box::from(code)].into_iter().collect()),
                 },
             );
@@ -339,13 +386,15 @@ impl Layers<'_> {
                 }
             }
             None => match self.in_system(system, coded.version.or(part.version.as_deref()), coded.code) {
-                InSystem::Code if part.filtered => Membership::Unknown,
-                InSystem::Code => result,
+                InSystem::Code => {
+                    let version = coded.version.or(part.version.as_deref());
+                    self.filtered(part, system, version, coded.code, result)
+                }
                 InSystem::NoCode => Membership::NoMember,
                 // The set may name a version that is not held while another one is.
                 InSystem::OtherVersion if coded.version.is_none() => {
                     match self.in_system(system, None, coded.code) {
-                        InSystem::Code if !part.filtered => result,
+                        InSystem::Code => self.filtered(part, system, None, coded.code, result),
                         InSystem::NoCode => Membership::NoMember,
                         _ => Membership::Unknown,
                     }
@@ -353,6 +402,39 @@ impl Layers<'_> {
                 InSystem::OtherVersion => Membership::NoMember,
                 InSystem::Unknown => Membership::Unknown,
             },
+        }
+    }
+}
+
+impl Layers<'_> {
+    /// A code of the system of a part, held against the part's filters. `result`: what is known otherwise.
+    fn filtered(
+        &self,
+        part: &Part,
+        system: &str,
+        version: Option<&str>,
+        code: &str,
+        result: Membership,
+    ) -> Membership {
+        let passes = match (&part.filters, self.system(system, version)) {
+            (Filters::None, _) => Membership::Member,
+            (filters, Ok(system)) => system.passes(filters, code),
+            (_, Err(_)) => Membership::Unknown,
+        };
+        if passes == Membership::Member { result } else { passes }
+    }
+
+    /// Whether the filters of a value set's part can be evaluated with what is held of its system.
+    pub(super) fn supports(&self, part: &Element) -> bool {
+        match Filters::read(part) {
+            Filters::None => true,
+            Filters::Unsupported => false,
+            Filters::All(_) => part
+                .text("system")
+                .and_then(|url| {
+                    self.system(url, part.text("version")).or_else(|_| self.system(url, None)).ok()
+                })
+                .is_some_and(|system| system.complete && system.hierarchy.is_some()),
         }
     }
 }

@@ -273,3 +273,62 @@ fn costly_invariants_end() {
     );
     assert_eq!(errors(&validator, &text), [format!("{BASE}costly#k Patient")]);
 }
+
+/// Filters of value sets over a small system: shift > (day > early), night > deep; office. `level` is a property.
+#[test]
+fn filters_of_value_sets() {
+    let system = r#"{"resourceType":"CodeSystem","url":"http://example.org/s","version":"1.0","name":"S","status":"active",
+        "content":"complete","property":[{"code":"level","type":"string"},{"code":"unused","type":"code"}],
+        "concept":[
+            {"code":"shift","concept":[
+                {"code":"day","property":[{"code":"level","valueString":"1"}],"concept":[{"code":"early","display":"Early bird"}]},
+                {"code":"night","property":[{"code":"level","valueString":"2"}]}]},
+            {"code":"deep","property":[{"code":"parent","valueCode":"night"}]},
+            {"code":"office"}]}"#;
+    const CODES: [&str; 6] = ["shift", "day", "early", "night", "deep", "office"];
+    let table = [
+        ("concept is-a shift", "shift day early night deep"),
+        ("concept is-a night", "night deep"),
+        ("concept descendent-of shift", "day early night deep"),
+        ("concept is-not-a night", "shift day early office"),
+        ("concept generalizes early", "shift day early"),
+        ("concept = day", "day"),
+        ("code in day,office", "day office"),
+        ("concept not-in day,office", "shift early night deep"),
+        ("code regex .*e.*", "early deep office"),
+        ("level = 1", "day"),
+        ("level exists true", "day night"),
+        ("level exists false", "shift early deep office"),
+        ("unused exists false", "shift day early night deep office"),
+        ("parent = shift", "day night"),
+        ("display regex Early.*", "early"),
+        // Undecided: nobody is refused.
+        ("other = 1", "shift day early night deep office"),
+        ("level is-a 1", "shift day early night deep office"),
+        ("code regex (", "shift day early night deep office"),
+        ("code child-of shift", "shift day early night deep office"),
+    ];
+    for (filter, expected) in table {
+        let [property, op, value] = filter.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{filter}") };
+        let set = format!(
+            r#"{{"resourceType":"ValueSet","url":"http://example.org/vs","version":"1.0","status":"active","compose":{{"include":[
+                {{"system":"http://example.org/s","filter":[{{"property":"{property}","op":"{op}","value":"{value}"}}]}}]}}}}"#
+        );
+        let bound = r#"{"id":"Patient.maritalStatus","path":"Patient.maritalStatus","min":1,
+            "binding":{"strength":"required","valueSet":"http://example.org/vs"}}"#;
+        let validator = Validator::new().with([
+            Change::Put(json(system)),
+            Change::Put(json(&set)),
+            profile("bound", bound),
+        ]);
+        let patient = |code: &str| {
+            format!(
+                r#"{{"resourceType":"Patient","meta":{{"profile":["{BASE}bound"]}},
+                    "maritalStatus":{{"coding":[{{"system":"http://example.org/s","code":"{code}"}}]}}}}"#
+            )
+        };
+        let accepted: Vec<&str> =
+            CODES.into_iter().filter(|code| errors(&validator, &patient(code)).is_empty()).collect();
+        assert_eq!(accepted.join(" "), expected, "{filter}");
+    }
+}

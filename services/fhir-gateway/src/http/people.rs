@@ -15,7 +15,7 @@ use crate::{
 /// Longest path of a form: a type and an id.
 const MAX_SEGMENTS: usize = 2;
 
-/// `GET /static/{name}`, `POST /form/theme`, `POST /form/{type}/{id}`.
+/// `GET /static/{name}`, `POST /form/theme`, `POST /form/bookmark`, `POST /form/{type}/{id}`.
 pub(super) fn routes(gateway: &Arc<Gateway>) -> BoxedFilter<(Response,)> {
     let base = target::base_path(&gateway.site.base_url);
     // Paths come first: who calls is found out, and recorded, once per request.

@@ -26,12 +26,17 @@ pub struct Certificate {
     pub(crate) generation: AtomicU64,
 }
 
+/// SHA-512 over a DER certificate, in lower-case hex (fhir-endpoint contract 3.1).
+pub fn thumbprint(certificate: &[u8]) -> String {
+    hex::encode(Sha512::digest(certificate))
+}
+
 impl Certificate {
     /// Reads the chain of a handshake under a generation of the trust material. `None` without a leaf, or with one that cannot be read (rustls has
     /// read it before, so that does not happen).
     pub fn from_chain(chain: Vec<CertificateDer<'static>>, generation: u64) -> Option<Self> {
         let leaf = chain.first()?;
-        let thumbprint = hex::encode(Sha512::digest(leaf));
+        let thumbprint = thumbprint(leaf);
         let (_, parsed) = parse_x509_certificate(leaf).ok()?;
         let seconds = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
         let validity = (seconds(parsed.validity().not_before), seconds(parsed.validity().not_after));

@@ -30,7 +30,8 @@ struct Framework {
 /// Loads the bundled resources, then the bundle of the configuration. Doing so again changes nothing
 /// but what the site's bundle says anew. Replicas that start together do so one after the other: the
 /// later ones find everything done.
-pub async fn load(site: &Arc<Site>, bundle: Option<&Path>) -> Result<(), Error> {
+/// `thumbprint`: of the site's client certificate.
+pub async fn load(site: &Arc<Site>, bundle: Option<&Path>, thumbprint: Option<&str>) -> Result<(), Error> {
     let mut session = site.store.session().await.map_err(database)?;
     let turn = session.begin().await.map_err(database)?;
     turn.load_alone().await.map_err(database)?;
@@ -40,7 +41,12 @@ pub async fn load(site: &Arc<Site>, bundle: Option<&Path>) -> Result<(), Error> 
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path)
             .map_err(|error| Error(format!("init_bundle {name} cannot be read ({error}): check the path")))?;
-        let text = fill(site, &text);
+        if thumbprint.is_none() && text.contains(THUMBPRINT) {
+            return Err(Error(format!(
+                "init_bundle {name} has {THUMBPRINT}, which is not known: set client_certificate or organization_thumbprint"
+            )));
+        }
+        let text = fill(site, &text, thumbprint.unwrap_or_default());
         let format = if text.trim_start().starts_with('<') { Format::Xml } else { Format::Json };
         execute(site, &parse(text.as_bytes(), format, &name)?, &name).await?;
     }
@@ -69,12 +75,16 @@ async fn execute(site: &Arc<Site>, bundle: &Resource, name: &str) -> Result<(), 
     Ok(())
 }
 
-/// Placeholders of a site's bundle.
-fn fill(site: &Site, text: &str) -> String {
+/// Stands in a site's bundle for the thumbprint of its client certificate.
+const THUMBPRINT: &str = "${dev.dsf.fhir.server.organization.thumbprint}";
+
+/// Placeholders of a site's bundle (fhir-endpoint contract 8.3).
+fn fill(site: &Site, text: &str, thumbprint: &str) -> String {
     let host =
         site.base_url.split("://").nth(1).and_then(|rest| rest.split(['/', ':']).next()).unwrap_or_default();
     [
         ("${dev.dsf.fhir.server.organization.identifier.value}", site.organization.as_str()),
+        (THUMBPRINT, thumbprint),
         ("${dev.dsf.fhir.server.endpoint.identifier.value}", host),
         ("${dev.dsf.fhir.server.endpoint.address}", site.base_url.as_str()),
     ]
@@ -84,11 +94,11 @@ fn fill(site: &Site, text: &str) -> String {
 
 /// The definitions of the present generation, which other sites may read. Those of the first generation
 /// are only validated against.
-fn stored_definitions() -> impl Iterator<Item = &'static Resource> {
+fn stored_definitions() -> impl Iterator<Item = Resource> {
     let present = format!("{BASE}/");
     let old = format!("{BASE}/StructureDefinition/task-base");
     fhir::framework::resources()
-        .iter()
+        .into_iter()
         .filter(move |found| found.text("url").is_some_and(|url| url.starts_with(&present) && url != old))
 }
 
@@ -108,7 +118,7 @@ fn framework() -> Result<Value, Error> {
     for definition in stored_definitions() {
         let canonical = |name: &str| definition.text(name).unwrap_or_default();
         let condition = format!("url={}&version={}", canonical("url"), canonical("version"));
-        let resource = serde_json::from_slice(&fhir::to_json(definition))
+        let resource = serde_json::from_slice(&fhir::to_json(&definition))
             .map_err(|error| Error(format!("the framework's definitions are not readable: {error}")))?;
         post(resource, condition);
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
-    create::Prepared,
+    create::{MAX_RACES, Prepared},
     failure::Failure,
     references::Verified,
     unit::{Target, Unit, parsed},
@@ -143,7 +143,7 @@ async fn check(
     let unit = Unit { verified: verified.clone(), ..Unit::direct(site, request, &session) };
     match unit.prepare_create("Binary", &mut resource, request.conditions.if_none_exist.as_deref()).await? {
         Prepared::Existed(existing) => Ok(Some(existing)),
-        Prepared::New(..) => Ok(None),
+        Prepared::New { .. } => Ok(None),
     }
 }
 
@@ -158,12 +158,18 @@ async fn finish(
     let session = site.store.session().await?;
     let unit = Unit { verified, ..Unit::direct(site, request, &session) };
     let condition = request.conditions.if_none_exist.as_deref();
-    let written = match unit.prepare_create("Binary", &mut resource, condition).await? {
-        Prepared::Existed(existing) => existing,
-        Prepared::New(permit, notes) => {
-            let new = Target::New(Uuid::new_v4());
-            let written = unit.write_version("Binary", resource, new, permit, Some(upload.data())).await?;
-            Written { notes, ..written }
+    let mut races = 0;
+    let written = loop {
+        match unit.prepare_create("Binary", &mut resource, condition).await? {
+            Prepared::Existed(existing) => break existing,
+            Prepared::New { permit, notes, once } => {
+                let new = Target::New { id: Uuid::new_v4(), once };
+                let data = Some(upload.data());
+                match unit.write_version("Binary", resource.clone(), new, permit, data).await {
+                    Err(Failure::Raced) if races < MAX_RACES => races += 1,
+                    written => break Written { notes, ..written? },
+                }
+            }
         }
     };
     drop(session);

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{
     body,
     bundle_entry::{self, Action, Planned},
+    create::{MAX_RACES, Reserved},
     delete,
     failure::Failure,
     references::{Verified, absolute_urls, replace_references},
@@ -60,9 +61,11 @@ async fn transaction(
     trace_parent: Option<&str>,
 ) -> Result<String, Failure> {
     let mut verified = Verified::default();
+    let mut races = 0;
     loop {
         match transaction_once(site, identity, bundle, (prefer, trace_parent), &verified).await {
             Err(Failure::Unverified(pending)) => verified.ask(site, pending).await?,
+            Err(Failure::Raced) if races < MAX_RACES => races += 1,
             other => return other,
         }
     }
@@ -104,6 +107,7 @@ async fn batch(site: &Site, request: &Request, bundle: &Resource) -> Result<Stri
         site.directory.fresh(&site.store).await?;
         let (index, ty) = (entry.index, entry.action.resource_type());
         let mut verified = Verified::default();
+        let mut races = 0;
         let done = loop {
             let done = async {
                 bundle_entry::check_ids(site, &entry)?;
@@ -117,6 +121,7 @@ async fn batch(site: &Site, request: &Request, bundle: &Resource) -> Result<Stri
                     Ok(()) => {}
                     Err(failure) => break Err(failure),
                 },
+                Err(Failure::Raced) if races < MAX_RACES => races += 1,
                 done => break done,
             }
         };
@@ -221,6 +226,9 @@ async fn transaction_once(
 
 /// In a transaction everything but 403 and server errors becomes 400 (contract 1.11).
 fn refuse(failure: Failure, index: usize, ty: &str) -> Failure {
+    if matches!(failure, Failure::Raced) {
+        return failure;
+    }
     if keeps_status(failure.status()) {
         return match failure {
             Failure::Invalid(text) => Failure::Invalid(format!("{text}, at bundle index {index}")),
@@ -246,6 +254,15 @@ fn asks_the_directory(resource: &Resource, changes: &[Change]) -> bool {
                 .at("meta.tag.code")
                 .iter()
                 .any(|code| matches!(code.value(), Some("ORGANIZATION" | "ROLE"))))
+}
+
+/// How an entry creates.
+struct New {
+    /// The id that other entries know it by.
+    id: Option<Uuid>,
+    /// Key to write with it, where the create is conditional.
+    once: Option<String>,
+    in_transaction: bool,
 }
 
 /// DELETE, POST, PUT, GET.
@@ -332,10 +349,16 @@ impl<C: GenericClient> Unit<'_, C> {
             },
             Action::Create { if_none_exist, .. } => {
                 let resource = self.entry_resource(resource, references).await?;
-                if let Some(existing) = self.existing(ty, if_none_exist.as_deref()).await? {
-                    return Ok(self.wrote(existing, full_url, None, prefer, references));
+                match self.reserve(ty, if_none_exist.as_deref()).await? {
+                    Reserved::Existed(existing) => {
+                        Ok(self.wrote(existing, full_url, None, prefer, references))
+                    }
+                    Reserved::Free(once) => {
+                        let id = transaction.flatten();
+                        let new = New { id, once, in_transaction: transaction.is_some() };
+                        self.entry_create(ty, resource, full_url, prefer, references, new).await
+                    }
                 }
-                self.entry_create(ty, resource, full_url, prefer, references, transaction).await
             }
             Action::Update { id, .. } => {
                 let id = uuid(&id).ok_or(Failure::UpdateAsCreate)?;
@@ -354,7 +377,14 @@ impl<C: GenericClient> Unit<'_, C> {
                         let written = self.update(ty, id, resource, if_match, transaction.is_none()).await?;
                         Ok(self.wrote(written, full_url, unchecked, prefer, references))
                     }
-                    None => self.entry_create(ty, resource, full_url, prefer, references, transaction).await,
+                    None => {
+                        let new = New {
+                            id: transaction.flatten(),
+                            once: None,
+                            in_transaction: transaction.is_some(),
+                        };
+                        self.entry_create(ty, resource, full_url, prefer, references, new).await
+                    }
                 }
             }
             Action::Read { id, version, head, .. } => {
@@ -414,18 +444,18 @@ impl<C: GenericClient> Unit<'_, C> {
         full_url: Option<String>,
         prefer: Prefer,
         references: &mut HashMap<String, String>,
-        transaction: Option<Option<Uuid>>,
+        new: New,
     ) -> Result<Done, Failure> {
         // Inside a bundle validation and logical references come before authorization.
         let notes = self.validate(&mut resource).await?;
         self.resolve_logical(&mut resource).await?;
         let tags = self.authorize_create(&resource).await?;
-        let unchecked = self.deferred(ty, &resource, transaction.is_some());
-        if transaction.is_none() {
+        let unchecked = self.deferred(ty, &resource, new.in_transaction);
+        if !new.in_transaction {
             self.check_references(&resource).await?;
         }
-        let id = transaction.flatten().unwrap_or_else(Uuid::new_v4);
-        let written = self.write(ty, resource, Target::New(id), tags).await?;
+        let target = Target::New { id: new.id.unwrap_or_else(Uuid::new_v4), once: new.once };
+        let written = self.write(ty, resource, target, tags).await?;
         let written = Written { notes, ..written };
         Ok(self.wrote(written, full_url, unchecked, prefer, references))
     }

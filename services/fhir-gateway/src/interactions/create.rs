@@ -17,12 +17,18 @@ use crate::{
     site::Site,
 };
 
+/// How often a create with `If-None-Exist` that was overtaken begins again. The next time it finds what
+/// the other one wrote.
+pub(super) const MAX_RACES: u32 = 3;
+
 /// `POST /T`
 pub(super) async fn direct(site: &Site, request: &Request, ty: &'static str) -> Result<Answer, Failure> {
     let mut verified = Verified::default();
+    let mut races = 0;
     loop {
         match once(site, request, ty, &verified).await {
             Err(Failure::Unverified(pending)) => verified.ask(site, pending).await?,
+            Err(Failure::Raced) if races < MAX_RACES => races += 1,
             other => return other,
         }
     }
@@ -46,8 +52,24 @@ async fn once(
 pub(super) enum Prepared {
     /// `If-None-Exist` matches this one.
     Existed(Written),
-    /// It may be written; what validation has noted.
-    New(Permit, Vec<Issue>),
+    /// It may be written.
+    New {
+        /// The right to do so.
+        permit: Permit,
+        /// What validation has noted.
+        notes: Vec<Issue>,
+        /// Key to write with it, where the create is conditional.
+        once: Option<String>,
+    },
+}
+
+/// What `If-None-Exist` says.
+pub(super) enum Reserved {
+    /// There is one.
+    Existed(Written),
+    /// There is none. Who writes takes the key with the resource: of two creates under the same condition
+    /// at once one is refused and looks again, also where the answer of the other never arrived.
+    Free(Option<String>),
 }
 
 impl<C: GenericClient> Unit<'_, C> {
@@ -60,8 +82,9 @@ impl<C: GenericClient> Unit<'_, C> {
     ) -> Result<Written, Failure> {
         match self.prepare_create(ty, &mut resource, if_none_exist).await? {
             Prepared::Existed(existing) => Ok(existing),
-            Prepared::New(permit, notes) => {
-                let written = self.write(ty, resource, Target::New(Uuid::new_v4()), permit).await?;
+            Prepared::New { permit, notes, once } => {
+                let target = Target::New { id: Uuid::new_v4(), once };
+                let written = self.write(ty, resource, target, permit).await?;
                 Ok(Written { notes, ..written })
             }
         }
@@ -77,12 +100,33 @@ impl<C: GenericClient> Unit<'_, C> {
         absolute_urls(resource, &self.site.base_url);
         let permit = self.authorize_create(resource).await?;
         let notes = self.validate(resource).await?;
-        if let Some(existing) = self.existing(ty, if_none_exist).await? {
-            return Ok(Prepared::Existed(existing));
-        }
+        let once = match self.reserve(ty, if_none_exist).await? {
+            Reserved::Existed(existing) => return Ok(Prepared::Existed(existing)),
+            Reserved::Free(once) => once,
+        };
         self.resolve_logical(resource).await?;
         self.check_references(resource).await?;
-        Ok(Prepared::New(permit, notes))
+        Ok(Prepared::New { permit, notes, once })
+    }
+
+    /// Finds the resource of an `If-None-Exist` condition, or the key to create it under.
+    pub(super) async fn reserve(
+        &self,
+        ty: &'static str,
+        if_none_exist: Option<&str>,
+    ) -> Result<Reserved, Failure> {
+        let Some(condition) = if_none_exist else { return Ok(Reserved::Free(None)) };
+        let key = format!("If-None-Exist {ty}?{}", condition.trim());
+        // In this order: a holder that was there before the search, and that it does not find, has changed
+        // since and no longer is what the condition asks for.
+        let holder = self.session.holder(&key).await?;
+        if let Some(existing) = self.existing(ty, if_none_exist).await? {
+            return Ok(Reserved::Existed(existing));
+        }
+        if let Some(holder) = holder {
+            self.session.release(&key, holder).await?;
+        }
+        Ok(Reserved::Free(Some(key)))
     }
 
     /// The one resource an `If-None-Exist` condition matches.

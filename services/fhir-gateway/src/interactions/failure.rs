@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     NotValid(fhir::validation::Report),
     /// A unique key is taken.
     Duplicate,
+    /// Another create under the same condition was first: look again.
+    Raced,
     /// The request contradicts itself or cannot be understood.
     BadRequest(String),
     /// The body did not come in time.
@@ -74,6 +76,7 @@ impl Failure {
             | Self::Invalid(_)
             | Self::NotValid(_)
             | Self::Duplicate
+            | Self::Raced
             | Self::Unverified(_) => StatusCode::FORBIDDEN,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -97,7 +100,9 @@ impl Failure {
             | Self::BadRequest(text)
             | Self::NotFoundOutcome(text)
             | Self::TooLarge(text) => ("processing", text.clone()),
-            Self::Duplicate => ("duplicate", format!("Duplicate {resource_type} resources exist")),
+            Self::Duplicate | Self::Raced => {
+                ("duplicate", format!("Duplicate {resource_type} resources exist"))
+            }
             Self::Gone { .. } => ("deleted", format!("{resource_type} is marked as deleted")),
             Self::UpdateAsCreate => {
                 ("processing", format!("{resource_type} does not exist and is not created by an update"))

@@ -33,6 +33,7 @@ pub(crate) use binary::receive;
 pub(crate) use bundle::execute_transaction;
 pub use capabilities::CapabilitiesCache;
 pub(crate) use failure::Failure;
+pub(crate) use unit::uuid;
 
 /// Carries out one request. Never fails: every outcome is an answer.
 pub async fn handle(site: &Arc<Site>, request: Request) -> Answer {

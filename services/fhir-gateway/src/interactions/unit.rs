@@ -23,7 +23,7 @@ use crate::{
     exchange::{Request, TYPES},
     identity::directory::Directory,
     site::Site,
-    store::{AccessFilter, DataRef, NewEvent, NewVersion, Session, Stored},
+    store::{AccessFilter, DataRef, NewEvent, NewVersion, Session, Stored, WriteError},
 };
 
 /// One request or bundle entry at work: who asks, what is known, and a session of the store.
@@ -46,8 +46,13 @@ pub(crate) struct Unit<'a, C> {
 
 /// Which version is written.
 pub(crate) enum Target<'a> {
-    /// A new resource with this id.
-    New(Uuid),
+    /// A new resource.
+    New {
+        /// Its id.
+        id: Uuid,
+        /// What a conditional create takes with it ([`super::create::Reserved`]).
+        once: Option<String>,
+    },
     /// The version after this one.
     After(&'a Stored, &'a Resource),
 }
@@ -280,13 +285,13 @@ impl<'a, C: GenericClient> Unit<'a, C> {
         &self,
         resource_type: &'static str,
         mut resource: Resource,
-        target: Target<'_>,
+        mut target: Target<'_>,
         mut permit: Permit,
         data: Option<DataRef>,
     ) -> Result<Written, Failure> {
         let now = datetime::now_millis();
         let (id, version, last_updated, old_keys) = match &target {
-            Target::New(id) => (*id, 1, now, Vec::new()),
+            Target::New { id, .. } => (*id, 1, now, Vec::new()),
             // Versions of one resource never go back in time, whatever the clock does.
             Target::After(stored, old) => (
                 stored.id,
@@ -319,6 +324,11 @@ impl<'a, C: GenericClient> Unit<'a, C> {
             resource_status: status,
             notes: Vec::new(),
         };
+        let once = match &mut target {
+            Target::New { once, .. } => once.take(),
+            Target::After(..) => None,
+        };
+        let conditional = once.is_some();
         let new = NewVersion {
             resource_type,
             id,
@@ -330,18 +340,24 @@ impl<'a, C: GenericClient> Unit<'a, C> {
             context,
             data,
             keys_removed: old_keys.iter().filter(|key| !keys.contains(key)).cloned().collect(),
-            keys_added: keys.into_iter().filter(|key| !old_keys.contains(key)).collect(),
+            keys_added: keys.into_iter().filter(|key| !old_keys.contains(key)).chain(once).collect(),
             events: self.outbox_events(&written, lane)?,
         };
         let event = permit.event(id, version);
-        if self.transaction {
+        let done = if self.transaction {
             // Queued instead: a decision stays one when the transaction is rolled back.
-            self.session.write(&new).await?;
+            self.session.write(&new).await
         } else {
-            self.session.write_audited(&new, event.as_deref()).await?;
-            permit.stored();
+            let done = self.session.write_audited(&new, event.as_deref()).await;
+            if done.is_ok() {
+                permit.stored();
+            }
+            done
+        };
+        match done {
+            Err(WriteError::Duplicate) if conditional => Err(Failure::Raced),
+            done => Ok(done.map(|()| written)?),
         }
-        Ok(written)
     }
 
     /// Events for the router: Tasks that wait to be taken up.

@@ -4,7 +4,7 @@ use fhir::{Element, Resource};
 use http::{HeaderMap, StatusCode};
 
 use super::{
-    Page, Visit, answer,
+    Page, Visit, answer, bookmarks,
     frame::{THEME_COOKIE, THEMES},
     origin, response, show, task,
 };
@@ -235,7 +235,7 @@ impl Form {
 
 /// A form on its way in.
 pub(crate) struct FormRequest<'a> {
-    /// What the form is of: `theme`, or a resource.
+    /// What the form is of: `theme`, `bookmark`, or a resource.
     pub(crate) target: &'a [String],
     /// Header lines.
     pub(crate) headers: &'a HeaderMap,
@@ -256,6 +256,7 @@ pub(crate) async fn submit(visit: &Visit, request: FormRequest<'_>) -> Page {
     }
     match request.target {
         [what] if what == "theme" => theme(visit, &sent),
+        [what] if what == "bookmark" => bookmarks::submit(visit, &sent),
         [ty, id] => {
             let form = async {
                 match ty.as_str() {

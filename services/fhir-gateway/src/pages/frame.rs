@@ -1,7 +1,11 @@
 //! What stands around every page: who is signed in, where to go, light or dark.
 use access::Identity;
 
-use super::{Visit, origin};
+use super::{
+    Visit,
+    bookmarks::{self, Bookmark},
+    origin,
+};
 use crate::oidc::SESSION;
 
 /// Cookie with the chosen theme.
@@ -25,6 +29,8 @@ pub(super) struct Frame {
     pub(super) session: bool,
     /// Chosen theme.
     pub(super) theme: &'static str,
+    /// What this browser comes back to.
+    pub(super) bookmarks: Vec<Bookmark>,
     /// Token of forms.
     pub(super) token: String,
     /// The token is new: the browser must be told.
@@ -52,9 +58,15 @@ impl Frame {
             who,
             kind,
             theme: THEMES.into_iter().find(|theme| chosen == Some(theme)).unwrap_or("auto"),
+            bookmarks: bookmarks::of(&visit.headers),
             token,
             new_token,
         }
+    }
+
+    /// Whether a resource, as `Type/id`, is bookmarked.
+    pub(super) fn is_bookmarked(&self, path: &str) -> bool {
+        self.bookmarks.iter().any(|bookmark| bookmark.path == path)
     }
 
     /// The themes that are not chosen.

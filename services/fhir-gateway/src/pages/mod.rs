@@ -5,6 +5,7 @@
 //! taken only from our own pages ([`origin`]).
 mod answer;
 mod assets;
+mod bookmarks;
 mod fields;
 mod form;
 mod frame;

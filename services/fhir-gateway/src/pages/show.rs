@@ -29,6 +29,8 @@ struct ResourcePage<'a> {
     version: Option<&'a str>,
     updated: Option<String>,
     /// Address of the resource itself, where it has an id.
+    /// `Type/id`
+    path: Option<String>,
     here: Option<String>,
     fields: Vec<Field>,
     inputs: Vec<Parameter>,
@@ -100,6 +102,7 @@ pub(super) async fn one(visit: &Visit, resource: &Resource, sent: Option<Form>, 
         version: resource.version_id(),
         updated: resource.last_updated().map(fields::when),
         here: resource.id().map(|id| format!("{base}/{ty}/{id}")),
+        path: resource.id().map(|id| format!("{ty}/{id}")),
         fields: fields::of(resource, base),
         inputs: parameters(resource, "input", base),
         outputs: parameters(resource, "output", base),

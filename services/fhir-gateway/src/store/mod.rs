@@ -36,6 +36,11 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "binary data", sql: include_str!("../../migrations/2-binary-data.sql") },
     Migration { version: 3, name: "audit", sql: include_str!("../../migrations/3-audit.sql") },
     Migration { version: 4, name: "oidc", sql: include_str!("../../migrations/4-oidc.sql") },
+    Migration {
+        version: 5,
+        name: "search in the index",
+        sql: include_str!("../../migrations/5-search-in-the-index.sql"),
+    },
 ];
 
 /// Channel on which writers of [`WATCHED`] types and of definitions notify; the payload is the type.

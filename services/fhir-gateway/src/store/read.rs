@@ -93,6 +93,24 @@ impl<C: GenericClient> Session<C> {
         Ok(!rows.is_empty())
     }
 
+    /// The resource that has taken this unique key.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn holder(&self, key: &str) -> Result<Option<Uuid>, database::Error> {
+        let rows = self.rows("SELECT id FROM unique_key WHERE key = $1", &[&kept(key)]).await?;
+        Ok(rows.first().map(|row| row.get(0)))
+    }
+
+    /// Makes a unique key free that this resource has taken.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn release(&self, key: &str, holder: Uuid) -> Result<(), database::Error> {
+        self.rows("DELETE FROM unique_key WHERE key = $1 AND id = $2", &[&kept(key), &holder]).await?;
+        Ok(())
+    }
+
     /// Whether a resource, or the given version of it, exists and is not deleted.
     pub async fn exists(
         &self,

@@ -92,20 +92,35 @@ impl<C: GenericClient> Session<C> {
             return Ok(Page { total: 0, matches: Vec::new() });
         }
         let mut statement = Statement::default();
-        let conditions = conditions(&mut statement, query.resource_type, &query.criteria, filter);
+        let (matches, held) = matches(&mut statement, query, filter);
         if limit <= 0 {
-            statement.sql = format!("SELECT count(*) FROM resource r WHERE {conditions}");
+            statement.sql = format!("SELECT count(*) FROM {matches}");
             let rows = self.once(&statement).await?;
             return Ok(Page { total: total(rows.first()), matches: Vec::new() });
         }
         let (keys, order) = order(&mut statement, &query.sort);
         let (limit, offset) = (statement.bind(limit), statement.bind(offset));
-        // The matches are found once: counted, sorted and cut; only a page's content is read.
+        // Matches that an index holds are read there twice: to count, and for the page. What is sorted by time is
+        // in the index in that order, so that the page is its beginning; `OFFSET 0` keeps the planner from an
+        // index in the order of ids, where the next match may be far away. Other matches are found once.
+        // Only a page's content is read.
+        let (found, source, all) = match held {
+            Held::ByTime => (String::new(), format!("SELECT r.id, r.last_updated FROM {matches}"), &*matches),
+            Held::Anyhow => {
+                let source = format!("SELECT r.id, r.last_updated FROM {matches} OFFSET 0");
+                (String::new(), format!("SELECT r.id, r.last_updated FROM ({source}) r"), &*matches)
+            }
+            Held::Nowhere => (
+                format!("m AS MATERIALIZED (SELECT r.id, r.last_updated{keys} FROM {matches}), "),
+                "SELECT * FROM m".to_owned(),
+                "m",
+            ),
+        };
         statement.sql = format!(
-            "WITH m AS MATERIALIZED (SELECT r.id, r.version, r.last_updated{keys} FROM resource r WHERE {conditions}), \
-             p AS (SELECT *, row_number() OVER (ORDER BY {order}) AS position FROM m ORDER BY {order} LIMIT {limit} OFFSET {offset}) \
-             SELECT t.total, p.position, {COLUMNS} FROM (SELECT count(*) AS total FROM m) t \
-             LEFT JOIN p ON true LEFT JOIN resource r ON r.id = p.id AND r.version = p.version ORDER BY p.position"
+            "WITH {found}p AS (SELECT r.id, row_number() OVER (ORDER BY {order}) AS position FROM \
+             ({source} ORDER BY {order} LIMIT {limit} OFFSET {offset}) r) \
+             SELECT t.total, p.position, {COLUMNS} FROM (SELECT count(*) AS total FROM {all}) t \
+             LEFT JOIN p ON true LEFT JOIN resource r ON r.id = p.id AND r.current ORDER BY p.position"
         );
         let rows = self.once(&statement).await?;
         let total = total(rows.first());
@@ -222,6 +237,95 @@ fn own_parameter(include: &Include) -> Option<&'static Parameter> {
     search_of(include.source)?.parameters.iter().find(|parameter| parameter.name == include.parameter)
 }
 
+/// Where the matches of a query are found.
+#[derive(Clone, Copy)]
+enum Held {
+    /// In an index, in the order of their time, which is the one asked for.
+    ByTime,
+    /// In an index, in another order.
+    Anyhow,
+    /// In no index alone.
+    Nowhere,
+}
+
+/// The matches of a query as `<table> r WHERE <conditions>`, with `id` and `last_updated`, and where they are.
+fn matches(statement: &mut Statement, query: &Query, filter: &AccessFilter) -> (String, Held) {
+    let held = |alone: bool| match query.sort.as_slice() {
+        [sort] if alone && sort.parameter.name == "_lastUpdated" => Held::ByTime,
+        [] if alone => Held::Anyhow,
+        [sort] if alone && sort.parameter.name == "_id" => Held::Anyhow,
+        _ => Held::Nowhere,
+    };
+    // A Binary may be readable as something else is; the index does not know.
+    let leading = (query.resource_type != "Binary").then(|| leading(&query.criteria)).flatten();
+    let Some(leading) = leading else {
+        let conditions = conditions(statement, query.resource_type, &query.criteria, filter);
+        let alone = query.criteria.is_empty() && query.resource_type != "Binary";
+        return (format!("resource r WHERE {conditions}"), held(alone));
+    };
+    let Criterion { parameter, modifier, test } = &query.criteria[leading];
+    let value = value(statement, test, *modifier);
+    let readable = readable(statement, "s", filter);
+    let rows = "SELECT s.id, s.last_updated FROM search_value s WHERE";
+    let by_identifier = *modifier == Modifier::Identifier;
+    let mut matches = if by_identifier {
+        let [logical, literal] = identifier_of_reference(statement, parameter, &value);
+        format!("({rows} {logical}{readable} UNION {rows} {literal}{readable}) r WHERE true")
+    } else {
+        let key = statement.bind(parameter.key);
+        let once = if names_extra(test) { "" } else { " AND s.first" };
+        format!("({rows} s.parameter = {key} AND {value}{once}{readable}) r WHERE true")
+    };
+    for (index, criterion) in query.criteria.iter().enumerate() {
+        if index != leading {
+            let condition = condition(statement, criterion);
+            // Looked up once: a join might find out anew, for every row, who has the identifier.
+            let once = if criterion.modifier == Modifier::Identifier { " IS TRUE" } else { "" };
+            matches.push_str(&format!(" AND ({condition}){once}"));
+        }
+    }
+    (matches, held(query.criteria.len() == 1 && !by_identifier))
+}
+
+/// The criterion whose index rows are the matches, one for each, where there is such a criterion: it asks for
+/// one value, or for an identifier. Of several, one that is not about the status: that is the one most
+/// resources share.
+fn leading(criteria: &[Criterion]) -> Option<usize> {
+    let one_value = |criterion: &Criterion| {
+        let one = match &criterion.test {
+            Test::Token { code, .. } => code.is_some(),
+            Test::Uri { .. } => true,
+            Test::References(any) => any.len() == 1,
+            _ => false,
+        };
+        criterion.modifier == Modifier::Identifier || one && criterion.modifier == Modifier::None
+    };
+    let selective = |criterion: &Criterion| one_value(criterion) && criterion.parameter.name != "status";
+    criteria.iter().position(selective).or_else(|| criteria.iter().position(one_value))
+}
+
+/// Whether a test says what `extra` is. Then rows of one resource differ in what is asked for.
+fn names_extra(test: &Test) -> bool {
+    match test {
+        Test::Token { system, .. } => *system != SystemTest::Any,
+        Test::Uri { version, .. } => version.is_some(),
+        _ => false,
+    }
+}
+
+/// The caller's rights on rows that name their set of readers, as a further condition. The few sets that
+/// hold a tag of the caller's are looked up once, not per row: `IS TRUE` keeps the planner from a join.
+fn readable(statement: &mut Statement, alias: &str, filter: &AccessFilter) -> String {
+    match filter {
+        AccessFilter::Everything => String::new(),
+        AccessFilter::Nothing => " AND false".to_owned(),
+        AccessFilter::Tags(tags) => {
+            let tags = statement.bind(tags.clone());
+            format!(" AND ({alias}.readers IN (SELECT v.id FROM readers v WHERE v.tags && {tags})) IS TRUE")
+        }
+    }
+}
+
 /// All conditions on `resource r`.
 fn conditions(
     statement: &mut Statement,
@@ -232,7 +336,11 @@ fn conditions(
     let ty = statement.bind(resource_type.to_owned());
     let mut parts = vec![format!("r.type = {ty} AND r.current AND r.deleted IS NULL")];
     parts.extend(criteria.iter().map(|criterion| condition(statement, criterion)));
-    parts.join(" AND ") + &access(statement, resource_type == "Binary", filter)
+    let allowed = match resource_type {
+        "Binary" => access(statement, true, filter),
+        _ => readable(statement, "r", filter),
+    };
+    parts.join(" AND ") + &allowed
 }
 
 /// The caller's rights on `resource r`, as a further condition. A Binary may be readable as its security
@@ -271,7 +379,11 @@ fn condition(statement: &mut Statement, criterion: &Criterion) -> String {
         (test, _) => {
             let value = value(statement, test, criterion.modifier);
             if criterion.modifier == Modifier::Identifier {
-                return identifier_of_reference(statement, criterion.parameter, &value);
+                let [logical, literal] = identifier_of_reference(statement, criterion.parameter, &value);
+                return format!(
+                    "r.id IN (SELECT s.id FROM search_value s WHERE {logical} \
+                     UNION ALL SELECT s.id FROM search_value s WHERE {literal})"
+                );
             }
             let key = statement.bind(key);
             // `r.id IN` rather than EXISTS: the planner may start from the few rows that match.
@@ -283,20 +395,22 @@ fn condition(statement: &mut Statement, criterion: &Criterion) -> String {
     }
 }
 
-/// A reference by an identifier: the one it holds itself, or one of the own resource it points to
-/// (fhir-endpoint contract 2 and 8.4). `value` is the test on the identifier.
-fn identifier_of_reference(statement: &mut Statement, parameter: &Parameter, value: &str) -> String {
+/// A reference by an identifier: conditions on the row of the one it holds itself, and on that of a reference to
+/// an own resource that has it (fhir-endpoint contract 2 and 8.4). `value` is the test on the identifier.
+fn identifier_of_reference(statement: &mut Statement, parameter: &Parameter, value: &str) -> [String; 2] {
     let (logical, literal) =
         (statement.bind(format!("{}{IDENTIFIER}", parameter.key)), statement.bind(parameter.key));
     let targets: Vec<String> =
         parameter.targets.iter().map(|target| format!("{target}.identifier")).collect();
     let targets = statement.bind(targets);
-    format!(
-        "r.id IN (SELECT s.id FROM search_value s WHERE s.parameter = {logical} AND {value} \
-         UNION ALL SELECT s.id FROM search_value s WHERE s.parameter = {literal} AND s.value IN \
-         (SELECT split_part(s.parameter, '.', 1) || '/' || s.id::text FROM search_value s \
-         WHERE s.parameter = ANY({targets}) AND {value}))"
-    )
+    [
+        format!("s.parameter = {logical} AND {value}"),
+        format!(
+            "s.parameter = {literal} AND s.value IN \
+             (SELECT split_part(s.parameter, '.', 1) || '/' || s.id::text FROM search_value s \
+             WHERE s.parameter = ANY({targets}) AND {value})"
+        ),
+    ]
 }
 
 fn value(statement: &mut Statement, test: &Test, modifier: Modifier) -> String {
@@ -339,8 +453,11 @@ fn value(statement: &mut Statement, test: &Test, modifier: Modifier) -> String {
             }
         }
         Test::References(any) => {
-            let any: Vec<String> = any.iter().map(|reference| kept(reference).into_owned()).collect();
-            format!("s.value = ANY({})", statement.bind(any))
+            let mut any: Vec<String> = any.iter().map(|reference| kept(reference).into_owned()).collect();
+            match any.len() {
+                1 => format!("s.value = {}", statement.bind(any.remove(0))),
+                _ => format!("s.value = ANY({})", statement.bind(any)),
+            }
         }
         Test::Date { comparison, low, high } => date(statement, *comparison, "s.low", "s.high", *low, *high),
     }
@@ -377,6 +494,8 @@ fn escape(text: &str) -> String {
 /// Sort keys as further columns of the matches, and the order over them.
 fn order(statement: &mut Statement, sort: &[Sort]) -> (String, String) {
     let (mut keys, mut order) = (String::new(), Vec::new());
+    // The same direction as the last key: an index is then read in one go.
+    let mut direction = "";
     for (index, sort) in sort.iter().enumerate() {
         let column = match sort.parameter.name {
             "_id" => "id".to_owned(),
@@ -390,9 +509,12 @@ fn order(statement: &mut Statement, sort: &[Sort]) -> (String, String) {
                 format!("key_{index}")
             }
         };
-        order.push(format!("{column}{} NULLS LAST", if sort.descending { " DESC" } else { "" }));
+        direction = if sort.descending { " DESC" } else { "" };
+        // Every resource has an id and a time.
+        let nulls = if column.starts_with("key_") { " NULLS LAST" } else { "" };
+        order.push(format!("{column}{direction}{nulls}"));
     }
     // A total order, so that pages never overlap.
-    order.push("id".to_owned());
+    order.push(format!("id{direction}"));
     (keys, order.join(", "))
 }

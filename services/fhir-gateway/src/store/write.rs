@@ -1,5 +1,5 @@
 //! Writing versions: one statement, one round trip, and outside of a transaction one commit.
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use database::{Error, Kind};
 use deadpool_postgres::GenericClient;
@@ -17,6 +17,8 @@ struct IndexColumns {
     extra: Vec<Option<String>>,
     low: Vec<Option<i64>>,
     high: Vec<Option<i64>>,
+    /// Of the rows that differ in `extra` alone, one.
+    first: Vec<bool>,
 }
 
 /// Suffix of the parameter key under which identifiers of references are indexed.
@@ -38,6 +40,8 @@ pub(super) fn kept(value: &str) -> Cow<'_, str> {
 impl IndexColumns {
     fn of(version: &NewVersion) -> Self {
         let mut columns = Self::default();
+        // What occurs twice in a resource is indexed once: a row of a parameter and value is a match.
+        let (mut rows, mut values) = (HashSet::new(), HashSet::new());
         for found in &version.index {
             let mut key = found.parameter.key.to_owned();
             let (value, extra, low, high) = match &found.value {
@@ -51,8 +55,14 @@ impl IndexColumns {
                 Value::Reference(reference) => (Some(reference.clone()), None, None, None),
                 Value::Date { low, high } => (None, None, Some(*low), Some(*high)),
             };
+            let value = value.as_deref().map(|value| kept(value).into_owned());
+            let once = (key.clone(), value.clone(), low, high);
+            if !rows.insert((once.clone(), extra.clone())) {
+                continue;
+            }
+            columns.first.push(values.insert(once));
             columns.parameter.push(key);
-            columns.value.push(value.as_deref().map(|value| kept(value).into_owned()));
+            columns.value.push(value);
             columns.extra.push(extra);
             columns.low.push(low);
             columns.high.push(high);
@@ -66,14 +76,19 @@ impl IndexColumns {
 ///
 /// Parameters: $1 type, $2 id, $3 version, $4 last_updated, $5 content, $6 read_tags, $7 context id,
 /// $8 context version, $9..$13 index columns, $14 keys added, $15..$18 events, $19 notify type or null,
-/// $20 keys removed, $21 audit event or null, $22 and $23 id and size of a Binary's data.
+/// $20 keys removed, $21 audit event or null, $22 and $23 id and size of a Binary's data, $24 index column
+/// `first`.
 const REST: &str = "
   , gone AS (DELETE FROM unique_key WHERE id = $2 AND key = ANY($20)
       AND EXISTS (SELECT FROM written) RETURNING 1)
   , keys AS (INSERT INTO unique_key (key, id) SELECT k, $2 FROM unnest($14::text[]) k WHERE EXISTS (SELECT FROM written) RETURNING 1)
-  , found AS (INSERT INTO search_value (id, parameter, value, extra, low, high)
-      SELECT $2, p, v, e, l, h FROM unnest($9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[]) AS t(p, v, e, l, h)
-      WHERE EXISTS (SELECT FROM written) RETURNING 1)
+  , known AS (INSERT INTO readers (id, tags)
+      SELECT w.readers, $6 FROM written w WHERE NOT EXISTS (SELECT FROM readers k WHERE k.id = w.readers)
+      ON CONFLICT DO NOTHING RETURNING 1)
+  , found AS (INSERT INTO search_value (id, parameter, value, extra, low, high, first, last_updated, readers)
+      SELECT $2, p, v, e, l, h, f, $4, w.readers FROM written w,
+        unnest($9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $24::boolean[]) AS t(p, v, e, l, h, f)
+      RETURNING 1)
   , events AS (INSERT INTO outbox (id, subject, payload, traceparent)
       SELECT i, s, p, t FROM unnest($15::uuid[], $16::text[], $17::bytea[], $18::text[]) AS t(i, s, p, t)
       WHERE EXISTS (SELECT FROM written) RETURNING 1)
@@ -84,7 +99,7 @@ const REST: &str = "
 
 const CREATE: &str = "WITH written AS (
     INSERT INTO resource (type, id, version, last_updated, content, read_tags, context_id, context_version, data_id, data_size)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $22, $23) RETURNING 1)";
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $22, $23) RETURNING readers)";
 
 const UPDATE: &str = "WITH replaced AS (
     UPDATE resource SET current = false
@@ -92,7 +107,7 @@ const UPDATE: &str = "WITH replaced AS (
   , unindexed AS (DELETE FROM search_value WHERE id = $2 AND EXISTS (SELECT FROM replaced) RETURNING 1)
   , written AS (
     INSERT INTO resource (type, id, version, last_updated, content, read_tags, context_id, context_version, data_id, data_size)
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $22, $23 FROM replaced RETURNING 1)";
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $22, $23 FROM replaced RETURNING readers)";
 
 const DELETE: &str = "WITH written AS (
     UPDATE resource SET deleted = $3 WHERE id = $2 AND type = $1 AND current AND deleted IS NULL RETURNING 1)
@@ -160,6 +175,7 @@ impl<C: GenericClient> Session<C> {
                     &event,
                     &new.data.map(|data| data.id),
                     &new.data.map(|data| number(data.size)).transpose()?,
+                    &columns.first,
                 ],
             )
             .await

@@ -16,8 +16,9 @@ use tokio::process::Command;
 use uuid::Uuid;
 
 use crate::{
-    JSON,
+    JSON, bind,
     client::{Answer, Client},
+    open, text,
     world::{Replica, World, until_async},
 };
 
@@ -417,6 +418,17 @@ async fn binaries_among_others_have_their_data() {
     let address = gateway.address;
     let local = Client::new(&world.authority, Some(&world.local));
     let context = context(&local, address, "LOCAL").await;
+    let mut sockets = Vec::new();
+    for payload in [JSON, "application/fhir+xml"] {
+        let subscription = json!({
+            "resourceType": "Subscription", "status": "active", "reason": "test", "criteria": "Binary",
+            "channel": {"type": "websocket", "payload": payload},
+        });
+        let subscription = world.write(&subscription, None, 1, Vec::new()).await;
+        let mut socket = open(&world, &world.local, &gateway).await;
+        bind(&mut socket, subscription).await;
+        sockets.push((payload, socket));
+    }
     let mut ids = Vec::new();
     // A small one, one of several pieces, one that no answer has room for.
     for size in [1000, 700_000, 5 * MIB] {
@@ -425,6 +437,22 @@ async fn binaries_among_others_have_their_data() {
         assert_eq!(created.status(), 201);
         let location = header(&created, "location").to_owned();
         ids.push(location.split('/').nth_back(2).unwrap().to_owned());
+        // Subscribers get the same (contract 7): the whole resource as far as there is room.
+        for (payload, socket) in &mut sockets {
+            let frame = text(socket).await;
+            let format = if *payload == JSON { fhir::Format::Json } else { fhir::Format::Xml };
+            let frame = fhir::parse(frame.as_bytes(), format).unwrap();
+            assert_eq!(frame.text("id"), ids.last().map(String::as_str), "{payload}, {size} bytes");
+            let expected: Vec<u8> = content(size).flatten().collect();
+            let (data, tag) = (frame.text("data"), frame.text("meta.tag.code"));
+            match size <= MIB {
+                true => assert!(
+                    data == Some(STANDARD.encode(expected).as_str()) && tag.is_none(),
+                    "{payload}, {size} bytes: {tag:?}"
+                ),
+                false => assert_eq!((data, tag), (None, Some("SUBSETTED")), "{payload}, {size} bytes"),
+            }
+        }
     }
     let ask = async |line: &str, body: &str| -> Value {
         let headers = [("content-type", JSON), ("accept", JSON)];

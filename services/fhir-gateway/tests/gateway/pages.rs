@@ -173,5 +173,28 @@ async fn browsers_get_pages_and_only_our_pages_write() {
         assert_eq!((answer.status.as_u16(), answer.header("location")), (303, Some(goes.as_str())));
         assert!(answer.header("set-cookie").unwrap().starts_with("dsf-theme=dark;"));
     }
+
+    // A bookmark is in the browser's cookie and on every page until it is forgotten.
+    let path = group.strip_prefix("/fhir/").unwrap();
+    let mark = async |jar: &str, form: String| {
+        let headers = [ours[0], ("cookie", jar), ours[3]];
+        let answer =
+            ask(&local, "POST /fhir/form/bookmark", &headers, &format!("token={token}&{form}")).await;
+        let set = answer.header("set-cookie").map(|set| set.split(';').next().unwrap().to_owned());
+        (answer.status.as_u16(), set)
+    };
+    let own = cookie;
+    let (status, marked) = mark(own, format!("path={path}&name=Group+of+%3Cb%3E")).await;
+    assert_eq!(status, 303);
+    let both = format!("{own}; {}", marked.unwrap());
+    let start = ask(&local, "GET /fhir/", &[HTML, ("cookie", &both)], "").await;
+    assert!(start.body.contains(&format!("{path}\">Group of &#60;b&#62;</a>")), "{}", start.body);
+    let page = ask(&local, &format!("GET {group}"), &[HTML, ("cookie", &both)], "").await;
+    assert!(page.body.contains("Forget this bookmark"));
+    let (_, forgotten) = mark(&both, format!("path={path}")).await;
+    assert_eq!(forgotten.as_deref(), Some("dsf-bookmarks="));
+    for elsewhere in ["https://evil.example", "//evil", "Group/x", "metadata"] {
+        assert_eq!(mark(own, format!("path={elsewhere}&name=x")).await, (400, None), "{elsewhere}");
+    }
     gateway.stop().await;
 }

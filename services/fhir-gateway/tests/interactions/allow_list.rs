@@ -223,3 +223,32 @@ async fn of_two_affiliations_that_clash_one_is_stored() {
     }
     site.stop().await;
 }
+
+/// 13.3 OrganizationThumbprint: the start bundle's placeholder is the thumbprint of the setting, else that of
+/// the client certificate.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_own_thumbprint_comes_from_the_configuration() {
+    const PLACEHOLDER: &str = "${dev.dsf.fhir.server.organization.thumbprint}";
+    for computed in [false, true] {
+        let mut expected = String::new();
+        let site = Site::start_with(|config| {
+            let path = config.init_bundle.as_ref().unwrap();
+            let mut bundle: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+            let thumbprint = bundle.pointer_mut("/entry/1/resource/extension/0/valueString").unwrap();
+            let own = thumbprint.take();
+            *thumbprint = json!(PLACEHOLDER);
+            own.as_str().unwrap().clone_into(&mut expected);
+            std::fs::write(path, bundle.to_string()).unwrap();
+            // The site's client certificate is the caller's here.
+            if !computed {
+                config.organization_thumbprint = Some(expected.to_uppercase());
+                config.client_certificate = None;
+                config.reference_checks = fhir_gateway::config::Switch::Off;
+            }
+        })
+        .await;
+        let own = only(&site, &format!("Organization?identifier={LOCAL}")).await;
+        assert_eq!(own["extension"][0]["valueString"], expected, "computed: {computed}");
+        site.stop().await;
+    }
+}

@@ -192,6 +192,20 @@ async fn answers_are_given_once_by_those_asked() {
             403,
         ),
         (
+            "a text changed by a person",
+            &dic,
+            Minimal,
+            Box::new(|stored| with(completed(&site, Minimal, stored), "/item/2/text", json!("Do not look"))),
+            403,
+        ),
+        (
+            "a text changed by the site",
+            &dic,
+            Local,
+            Box::new(|stored| with(own(stored), "/item/2/text", json!("Do not look"))),
+            200,
+        ),
+        (
             "authorization changed by a person",
             &dic,
             Minimal,

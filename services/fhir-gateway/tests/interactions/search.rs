@@ -1,7 +1,7 @@
 //! Search: contract 1.10 and 2; 13.3 Endpoint, Organization, Measure, Group searches.
 use serde_json::{Value, json};
 
-use crate::site::{Local, Minimal, Remote, Site, group};
+use crate::site::{Local, Minimal, Remote, Site, group, meta};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_links_and_handling() {
@@ -135,5 +135,69 @@ async fn pages_links_and_handling() {
         )
         .await;
     assert_eq!((answer.status.as_u16(), answer.json()["total"].as_u64()), (200, Some(1)));
+    site.stop().await;
+}
+
+/// 13.3 Measure: a Library is included by its canonical, in the version that is named, else in all.
+#[tokio::test(flavor = "multi_thread")]
+async fn libraries_are_included_by_canonical() {
+    let site = Site::start().await;
+    let url = "http://test.example/Library/query";
+    for version in ["1.0", "2.0"] {
+        let library = json!({
+            "resourceType": "Library", "meta": meta(&["ALL"]), "status": "active", "url": url, "version": version,
+            "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/library-type", "code": "logic-library"}]},
+        });
+        site.create(Local, &library).await;
+    }
+    let measure = |name: &str, member: &str, value: Value| {
+        let mut measure = json!({
+            "resourceType": "Measure", "meta": meta(&["ALL"]), "status": "active",
+            "url": format!("http://test.example/Measure/{name}"), "version": "1.0", "name": name,
+        });
+        measure[member] = value;
+        measure
+    };
+    let related = json!([{"type": "depends-on", "resource": format!("{url}|2.0")}]);
+    for measure in [
+        measure("all", "library", json!([url])),
+        measure("one", "library", json!([format!("{url}|1.0")])),
+        measure("artifact", "relatedArtifact", related),
+        measure("none", "library", json!(["http://test.example/Library/other"])),
+    ] {
+        site.create(Local, &measure).await;
+    }
+    for (query, expected) in [
+        ("name=all&_include=Measure:depends-on", vec!["Measure", "Library 1.0", "Library 2.0"]),
+        ("name=one&_include=Measure:depends-on", vec!["Measure", "Library 1.0"]),
+        ("name=one&_include=Measure:depends-on:Library", vec!["Measure", "Library 1.0"]),
+        ("name=artifact&_include=Measure:depends-on", vec!["Measure", "Library 2.0"]),
+        ("name=none&_include=Measure:depends-on", vec!["Measure"]),
+        ("depends-on=http://test.example/Library/query|2.0", vec!["Measure"]),
+    ] {
+        let found = site.get(Local, &format!("Measure?{query}")).await.json();
+        let mut seen: Vec<String> = found["entry"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| match (entry["search"]["mode"].as_str(), &entry["resource"]) {
+                (Some("match"), resource) => resource["resourceType"].as_str().unwrap().to_owned(),
+                (_, resource) => format!(
+                    "{} {}",
+                    resource["resourceType"].as_str().unwrap(),
+                    resource["version"].as_str().unwrap()
+                ),
+            })
+            .collect();
+        seen[1..].sort();
+        assert_eq!(
+            (found["total"].as_u64(), seen),
+            (Some(1), expected.into_iter().map(str::to_owned).collect()),
+            "{query}"
+        );
+    }
+    let strict =
+        site.ask(Local, "GET Measure?depends-on=123", &[("prefer", "handling=strict")], &Value::Null).await;
+    assert_eq!(strict.status, 400, "a bare id is no canonical");
     site.stop().await;
 }

@@ -382,3 +382,60 @@ async fn duplicates_are_refused() {
     }
     site.stop().await;
 }
+
+/// A sender that is cut off sends again while its first attempt may still be on its way: `If-None-Exist`
+/// must hold between requests at the same moment, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_creates_under_one_condition_at_once_one_creates() {
+    let site = Site::start().await;
+    let patient = |value: &str| {
+        json!({"resourceType": "Patient", "meta": meta(&["LOCAL"]),
+            "identifier": [{"system": "http://test/sid", "value": value}]})
+    };
+    let condition = |value: &str| format!("identifier=http://test/sid|{value}");
+    let create = async |value: &str| {
+        let headers = [("if-none-exist", condition(value))];
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        site.ask(Local, "POST Patient", &headers, &patient(value)).await
+    };
+    let stored = async |value: &str| {
+        site.get(Local, &format!("Patient?{}", condition(value))).await.json()["total"].clone()
+    };
+
+    let answers = futures_util::future::join_all((0..16).map(|_| create("direct"))).await;
+    let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    statuses.sort_unstable();
+    assert_eq!((statuses[0], statuses[14], statuses[15]), (200, 200, 201), "{statuses:?}");
+    assert_eq!(stored("direct").await, 1);
+    let location = answers[0].header("location").unwrap();
+    assert!(answers.iter().all(|answer| answer.header("location") == Some(location)), "all name the one");
+
+    for kind in ["transaction", "batch"] {
+        let bundle = json!({"resourceType": "Bundle", "type": kind, "entry": [{
+            "fullUrl": "urn:uuid:3c1d0a5e-5d0b-4b0e-9d3c-2f6a7c1e8b11", "resource": patient(kind),
+            "request": {"method": "POST", "url": "Patient", "ifNoneExist": condition(kind)},
+        }]});
+        let answers =
+            futures_util::future::join_all((0..8).map(|_| site.ask(Local, "POST ", &[], &bundle))).await;
+        let done = |answer: &crate::client::Answer| {
+            answer.status == 200
+                && matches!(answer.json()["entry"][0]["response"]["status"].as_str(), Some(status) if status.starts_with("20"))
+        };
+        assert!(answers.iter().all(done), "{kind}: {}", answers[0].body);
+        assert_eq!(stored(kind).await, 1, "{kind}");
+    }
+
+    // What has changed, or is gone, is not what the condition asks for.
+    let id = location.split("/Patient/").nth(1).and_then(|rest| rest.split('/').next()).unwrap();
+    let mut changed = patient("changed");
+    changed["id"] = json!(id);
+    assert_eq!(site.ask(Local, &format!("PUT Patient/{id}"), &[], &changed).await.status, 200);
+    assert_eq!(create("direct").await.status, 201, "after a change");
+    assert_eq!(create("direct").await.status, 200, "the new one");
+    assert_eq!(
+        create("changed").await.status,
+        200,
+        "the changed one, which nobody created under this condition"
+    );
+}

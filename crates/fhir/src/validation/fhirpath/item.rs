@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::datetime::{DateTime, Precision};
@@ -20,14 +20,6 @@ pub(super) enum Item<'a> {
     Boolean(bool),
 }
 
-/// Names of choice elements without `[x]`.
-static CHOICES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
-    types::all()
-        .flat_map(types::TypeDefinition::elements)
-        .filter_map(|element| element.name.strip_suffix("[x]"))
-        .collect()
-});
-
 /// `String` to `string`: what a choice element's name ends in.
 static SUFFIXES: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
     types::all()
@@ -40,10 +32,6 @@ static SUFFIXES: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
         })
         .collect()
 });
-
-pub(super) fn is_choice_name(name: &str) -> bool {
-    CHOICES.contains(name)
-}
 
 /// The type that a choice element's name names behind `prefix`: `valueString` behind `value` is `string`.
 pub(crate) fn type_suffix(name: &str, prefix: &str) -> Option<&'static str> {
@@ -59,7 +47,7 @@ pub(crate) fn element_type(element: &Element) -> Option<&'static str> {
     let name = element.name();
     name.char_indices()
         .filter(|(at, character)| *at > 0 && character.is_ascii_uppercase())
-        .find_map(|(at, _)| if is_choice_name(&name[..at]) { type_suffix(name, &name[..at]) } else { None })
+        .find_map(|(at, _)| if types::is_choice(&name[..at]) { type_suffix(name, &name[..at]) } else { None })
 }
 
 impl<'a> Item<'a> {

@@ -311,7 +311,8 @@ impl Parser {
     }
 }
 
-/// Brackets inside of a class, which the other dialect takes literally, are escaped.
+/// A pattern in the dialect of the public implementation, written for the compiler here. Brackets inside
+/// of a class are literal there; digits, letters of words and white space are those of ASCII.
 fn portable(pattern: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(pattern.len() + 8);
     let mut class = false;
@@ -327,6 +328,13 @@ fn portable(pattern: &str) -> Cow<'_, str> {
                     ) => {
                         out.push(next);
                     }
+                    Some('d') => out.push_str("[0-9]"),
+                    Some('D') => out.push_str("[^0-9]"),
+                    Some('w') => out.push_str("[0-9A-Za-z_]"),
+                    Some('W') => out.push_str("[^0-9A-Za-z_]"),
+                    Some('s') => out.push_str(r"[ \t\n\x0B\x0C\r]"),
+                    Some('S') => out.push_str(r"[^ \t\n\x0B\x0C\r]"),
+                    Some('b') if !class => out.push_str(r"(?-u:\b)"),
                     Some(next) => out.extend(['\\', next]),
                     None => out.push('\\'),
                 }
@@ -354,7 +362,7 @@ fn portable(pattern: &str) -> Cow<'_, str> {
 
 impl Step {
     fn new(name: String) -> Step {
-        let choice = super::item::is_choice_name(&name);
+        let choice = crate::types::is_choice(&name);
         let type_name = name.starts_with(|first: char| first.is_ascii_uppercase());
         Step { name, choice, type_name }
     }

@@ -3,6 +3,10 @@
 //! One profile of the resource's own type (the first one) carries the checks of the base definitions
 //! along; further profiles only add what they say themselves.
 
+mod coded;
+mod extension;
+mod slicing;
+
 use std::sync::Arc;
 
 use super::Validator;
@@ -10,10 +14,10 @@ use super::base::{PREFIX, base};
 use super::fhirpath::{Budget, Context, Verdict, type_suffix};
 use super::lexical::{self, is_absolute};
 use super::message::Message;
-use super::node::{Constraint, Criterion, Node, Rules, Slicing, Strength, Test};
+use super::node::{Constraint, Node, Strength};
 use super::path::{Path, Suffix};
-use super::profile::{ExtensionContext, Profile};
-use super::terminology::{Coded, InSystem, Membership, split};
+use super::profile::Profile;
+use super::terminology::split;
 use crate::element::Element;
 use crate::outcome::Severity;
 use crate::primitive::Primitive;
@@ -370,120 +374,6 @@ impl<'v> Walk<'v> {
         }
     }
 
-    fn slices<'r>(
-        &mut self,
-        node: &Node,
-        slicing: &Slicing,
-        element: &'r Element,
-        code: &'static str,
-        path: &Path<'_>,
-        frame: Frame<'r, '_>,
-    ) {
-        let mut counts = vec![0u32; slicing.slices.len()];
-        let mut any = false;
-        let mut index = 0;
-        for child in element.children() {
-            let Some(child_code) = type_of(node, child) else { continue };
-            let position = index;
-            index += 1;
-            if !is_present(child) {
-                continue;
-            }
-            any = true;
-            let path = path.child(&node.name, suffix(node, position, child_code));
-            if !self.step(slicing.slices.len()) {
-                return;
-            }
-            let slice = slicing.slices.iter().position(|slice| {
-                !slice.criteria.is_empty()
-                    && slice.criteria.iter().all(|criterion| self.meets(criterion, child, child_code))
-            });
-            match slice {
-                Some(slice) => {
-                    counts[slice] += 1;
-                    self.value(&slicing.slices[slice].node, child, child_code, &path, frame);
-                }
-                None => {
-                    if slicing.undecidable {
-                        let text = "cannot be told which slice the element belongs to";
-                        self.warning("slice-undecidable", &path, text);
-                    } else if slicing.rules == Rules::Closed {
-                        self.error(
-                            "slice-closed",
-                            &path,
-                            "the element belongs to none of the slices allowed",
-                        );
-                    } else if code == "Extension"
-                        && child_code == "Extension"
-                        && child.extension_url().is_some_and(|url| !is_absolute(url))
-                    {
-                        let location =
-                            format!("{}[url='{}']", path.text(), child.extension_url().unwrap_or_default());
-                        self.report_at(
-                            Severity::Error,
-                            "sub-extension-unknown",
-                            location,
-                            "the extension has no part of this name",
-                        );
-                    }
-                    self.value(node, child, child_code, &path, frame);
-                }
-            }
-        }
-        if slicing.undecidable && any {
-            return;
-        }
-        for (slice, count) in slicing.slices.iter().zip(counts) {
-            if count < slice.node.min {
-                let text = format!(
-                    "{}:{} is missing or too few: at least {}",
-                    node.name, slice.name, slice.node.min
-                );
-                self.error("slice-minimum", path, &text);
-            }
-            if let Some(max) = slice.node.max
-                && count > max
-            {
-                let text = format!("{}:{} too often: at most {max}", node.name, slice.name);
-                self.error("slice-maximum", path, &text);
-            }
-        }
-    }
-
-    fn meets(&self, criterion: &Criterion, element: &Element, code: &'static str) -> bool {
-        if let Test::Exists(expected) = criterion.test {
-            return reach(element, &criterion.path, &mut |_| true) == expected;
-        }
-        if let (Test::Type(codes), []) = (&criterion.test, criterion.path.as_slice()) {
-            return codes.contains(&code);
-        }
-        reach(element, &criterion.path, &mut |found| match &criterion.test {
-            Test::Text(text) => found.value() == Some(&**text),
-            Test::Value(fixed) => fixed.fits(found),
-            Test::Member(set) => self.any_member(set, found),
-            Test::Type(codes) => {
-                super::fhirpath::element_type(found).is_some_and(|code| codes.contains(&code))
-            }
-            Test::Exists(_) => true,
-        })
-    }
-
-    /// Whether some code of an element is in a set.
-    fn any_member(&self, set: &str, element: &Element) -> bool {
-        let terminology = self.validator.terminology();
-        if let Some(code) = element.value() {
-            let coded = Coded { system: None, version: None, code };
-            return terminology.member(set, coded) == Membership::Member;
-        }
-        let one = |coding: &Element| {
-            coding.text("code").is_some_and(|code| {
-                let coded = Coded { system: coding.text("system"), version: coding.text("version"), code };
-                terminology.member(set, coded) == Membership::Member
-            })
-        };
-        if element.child("coding").is_some() { element.each("coding").any(one) } else { one(element) }
-    }
-
     fn constraints<'r>(
         &mut self,
         constraints: &[Arc<Constraint>],
@@ -552,128 +442,6 @@ impl<'v> Walk<'v> {
         }
     }
 
-    /// Bound value sets, and codes of systems that are held.
-    fn binding(
-        &mut self,
-        node: &Node,
-        element: &Element,
-        code: &'static str,
-        path: &Path<'_>,
-        with_base: bool,
-    ) {
-        let binding = node.binding.as_ref().filter(|binding| with_base || !binding.base);
-        match code {
-            "code" | "string" | "uri" | "markdown" | "canonical" | "url" => {
-                let (Some(binding), Some(text)) = (binding, element.value()) else { return };
-                let strict = match binding.strength {
-                    Strength::Required => true,
-                    Strength::Extensible => code == "code",
-                    _ => false,
-                };
-                if !strict || &*binding.value_set == LANGUAGES {
-                    return;
-                }
-                let text = if self.strip_media_parameters && path.name == "contentType" && is_root_child(path)
-                {
-                    without_parameters(text)
-                } else {
-                    text
-                };
-                let coded = Coded { system: None, version: None, code: text };
-                match self.validator.terminology().member(&binding.value_set, coded) {
-                    Membership::Member => {}
-                    Membership::NoMember => {
-                        self.error("code-not-in-set", path, &not_in(&binding.value_set));
-                    }
-                    Membership::Unknown => {
-                        if !binding.base {
-                            self.warning("set-unknown", path, &unknown_set(&binding.value_set));
-                        }
-                    }
-                }
-            }
-            "Coding" => {
-                if with_base {
-                    self.known_code(element, path, false);
-                }
-                let Some(binding) = binding.filter(|binding| binding.strength == Strength::Required) else {
-                    return;
-                };
-                match self.coding_in(&binding.value_set, element) {
-                    Some(Membership::NoMember) => {
-                        self.error("code-not-in-set", path, &not_in(&binding.value_set));
-                    }
-                    Some(Membership::Unknown) if !binding.base => {
-                        self.warning("set-unknown", path, &unknown_set(&binding.value_set));
-                    }
-                    _ => {}
-                }
-            }
-            "CodeableConcept" => {
-                if with_base {
-                    for coding in element.each("coding") {
-                        self.known_code(coding, path, true);
-                    }
-                }
-                let Some(binding) = binding.filter(|binding| binding.strength == Strength::Required) else {
-                    return;
-                };
-                let mut member = false;
-                let mut unknown = false;
-                let mut foreign = false;
-                for coding in element.each("coding") {
-                    match self.coding_in(&binding.value_set, coding) {
-                        Some(Membership::Member) => member = true,
-                        Some(Membership::Unknown) => unknown = true,
-                        Some(Membership::NoMember) => {
-                            let system = coding.text("system").unwrap_or_default();
-                            let code = coding.text("code").unwrap_or_default();
-                            foreign |= matches!(
-                                self.validator.terminology().in_system(system, None, code),
-                                InSystem::Unknown
-                            );
-                        }
-                        None => {}
-                    }
-                }
-                if foreign || !member && !unknown {
-                    self.error("code-not-in-set", path, &not_in(&binding.value_set));
-                } else if unknown && !member && !binding.base {
-                    self.warning("set-unknown", path, &unknown_set(&binding.value_set));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Whether a Coding is in a set; `None` if it has no code.
-    fn coding_in(&self, set: &str, coding: &Element) -> Option<Membership> {
-        let code = coding.text("code")?;
-        let system = coding.text("system")?;
-        let coded = Coded { system: Some(system), version: coding.text("version"), code };
-        Some(self.validator.terminology().member(set, coded))
-    }
-
-    /// A code that its system, which is held here, does not have is an error whatever is bound.
-    fn known_code(&mut self, coding: &Element, path: &Path<'_>, concept: bool) {
-        let Some(system) = coding.text("system") else { return };
-        if !is_absolute(system) {
-            self.error("system-relative", path, "the system of a code is not absolute");
-            return;
-        }
-        let Some(code) = coding.text("code").filter(|code| !code.is_empty()) else {
-            // A concept needs its code; a Coding alone may name only its system.
-            if concept && self.validator.terminology().in_system(system, None, "") == InSystem::NoCode {
-                self.error("code-unknown", path, "the code system has no such code");
-            }
-            return;
-        };
-        let version = coding.text("version");
-        if self.validator.terminology().in_system(system, version, code) == InSystem::NoCode {
-            self.error("code-unknown", path, "the code system has no such code");
-        }
-    }
-
     /// Checks of types that no table holds.
     fn native<'r>(
         &mut self,
@@ -705,41 +473,6 @@ impl<'v> Walk<'v> {
         }
     }
 
-    fn extension<'r>(&mut self, element: &'r Element, path: &Path<'_>, frame: Frame<'r, '_>) {
-        let Some(url) = element.extension_url() else {
-            self.error("extension-without-url", &path.child("url", Suffix::None), "an extension needs a url");
-            self.error("extension-without-url", path, "an extension needs a url");
-            return;
-        };
-        let inside = path.up.is_some_and(|up| matches!(up.name, "extension" | "modifierExtension"));
-        if !is_absolute(url) {
-            if !inside {
-                self.error("extension-url-relative", path, "the url of an extension is not absolute");
-            }
-            return;
-        }
-        let Some(profile) = self.validator.extension(url) else { return };
-        if let Some(up) = path.up
-            && !allowed_here(&profile, up, &|| outer_url(element, frame.context.resource))
-        {
-            self.error("extension-context", path, "the extension is not allowed at this place");
-        }
-        if let Some(first) = profile.unsupported.first() {
-            let text = format!("the extension uses what cannot be checked here: {first}");
-            self.error("profile-unsupported", path, &text);
-        }
-        if profile
-            .root
-            .children
-            .as_ref()
-            .is_some_and(|children| children.iter().any(|child| child.choice && child.max == Some(0)))
-            && element.choice("value").is_some()
-        {
-            self.error("type-not-allowed", path, "the extension has a value, which is not allowed");
-        }
-        self.profile(&profile, element, path, frame);
-    }
-
     fn reference(&mut self, element: &Element, path: &Path<'_>, root: &Element) {
         let Some(reference) = element.text("reference") else { return };
         if reference.contains(char::is_whitespace) {
@@ -755,17 +488,6 @@ impl<'v> Walk<'v> {
 
 /// The UUID that some programs write for none.
 pub(super) const UUID_NULL: &str = "uuid-null";
-
-/// Language tags are not looked up: any well-formed one passes.
-const LANGUAGES: &str = "http://hl7.org/fhir/ValueSet/languages";
-
-fn not_in(set: &str) -> String {
-    format!("the code is not in the value set {set}")
-}
-
-fn unknown_set(set: &str) -> String {
-    format!("the value set {set} is not known here")
-}
 
 fn is_root_child(path: &Path<'_>) -> bool {
     path.up.is_some_and(|up| up.up.is_none())
@@ -822,87 +544,4 @@ fn is_empty_div(div: &str) -> bool {
         Some((head, tail)) => head.ends_with('/') || tail == "</div>",
         None => false,
     }
-}
-
-/// Whether a test holds for some element at a path.
-fn reach(element: &Element, path: &[Arc<str>], test: &mut dyn FnMut(&Element) -> bool) -> bool {
-    let [name, rest @ ..] = path else { return test(element) };
-    let mut any = false;
-    for child in element.children() {
-        if *child.name() == **name || type_suffix(child.name(), name).is_some() {
-            any = true;
-            if reach(child, rest, test) {
-                return true;
-            }
-        }
-    }
-    // `value` of a primitive is the primitive itself.
-    !any && &**name == "value" && rest.is_empty() && element.value().is_some() && test(element)
-}
-
-/// The url of the extension that holds this one.
-fn outer_url<'r>(inner: &Element, within: &'r Element) -> Option<&'r str> {
-    for child in within.children() {
-        if matches!(child.name(), "extension" | "modifierExtension")
-            && child.children().iter().any(|grandchild| std::ptr::eq(grandchild, inner))
-        {
-            return child.extension_url();
-        }
-        if let Some(url) = outer_url(inner, child) {
-            return Some(url);
-        }
-    }
-    None
-}
-
-/// Whether the definition of an extension names the place.
-fn allowed_here<'r>(profile: &Profile, parent: &Path<'_>, outer: &dyn Fn() -> Option<&'r str>) -> bool {
-    if profile.contexts.is_empty() {
-        return true;
-    }
-    let path = parent.definition();
-    let resource = path.split('.').next().unwrap_or_default();
-    profile.contexts.iter().any(|context| match context {
-        ExtensionContext::Other => true,
-        ExtensionContext::Extension(url) => outer() == Some(&**url),
-        ExtensionContext::Element(expression) => {
-            let expression = &**expression;
-            if expression == "Element" || expression == path {
-                return true;
-            }
-            if matches!(expression, "Resource" | "DomainResource" | "CanonicalResource" | "MetadataResource")
-            {
-                return !path.contains('.');
-            }
-            // A type stands for every element of that type.
-            let code = match parent.suffix {
-                Suffix::Type(code) => Some(code),
-                _ => element_code(&path),
-            };
-            let Some(code) = code else { return true };
-            code == expression
-                || expression == "BackboneElement" && code.contains('.')
-                || expression.split_once('.').is_some_and(|(owner, rest)| {
-                    // A path within a data type (`Coding.system`, `ElementDefinition.type`).
-                    types::definition(owner).is_some()
-                        && owner != resource
-                        && path.ends_with(&format!(".{rest}"))
-                })
-        }
-    })
-}
-
-/// The type of the element at a definition path; `None` if it cannot be told.
-fn element_code(path: &str) -> Option<&'static str> {
-    let mut segments = path.split('.');
-    let mut definition = types::definition(segments.next()?)?;
-    for segment in segments {
-        let plain = segment.strip_suffix("[x]");
-        if plain.is_some() {
-            return None;
-        }
-        let element = definition.elements().iter().find(|element| element.name == segment)?;
-        definition = types::definition(element.types.first()?.code)?;
-    }
-    Some(definition.path())
 }
