@@ -23,6 +23,10 @@ pub enum Command {
         /// Domain of the process, for example hospital.example.
         #[arg(long, default_value = "hospital.example")]
         domain: String,
+        /// Folder of the crate process-test, which its test needs; that of the sources of this program where
+        /// absent.
+        #[arg(long)]
+        kit: Option<PathBuf>,
     },
     /// Deploys a plugin: its FHIR resources to the endpoint, its models to the engine.
     Deploy {
@@ -73,10 +77,16 @@ pub struct Target {
 pub async fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Lint { folder, identity } => lint(&folder, identity),
-        Command::New { folder, domain } => {
+        Command::New { folder, domain, kit } => {
             let name = folder.file_name().and_then(|name| name.to_str()).context("the folder has no name")?;
-            crate::scaffold::create(&folder, name, &domain)?;
+            let own = crate::scaffold::own_kit();
+            let kit = kit.as_deref().or(own);
+            crate::scaffold::create(&folder, name, &domain, kit)?;
             println!("{} made; check it with dsf plugin lint", folder.display());
+            match kit {
+                Some(_) => println!("cargo test in it plays its process"),
+                None => println!("no test was made: --kit says where the crate process-test is"),
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Deploy { folder, identity, target } => deploy_all(&folder, identity, target).await,

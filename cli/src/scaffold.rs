@@ -1,13 +1,22 @@
-//! `dsf plugin new`: a folder with one process that runs and lints clean, to be changed from there.
-use std::path::Path;
+//! `dsf plugin new`: a folder with one process that runs and lints clean, and a test that plays it without
+//! servers, to be changed from there.
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-/// Makes the folder. `name` is the plugin's (letters, digits, `-`), `domain` that of its author.
+/// The crate process-test of the sources this program was built from, where they are.
+pub fn own_kit() -> Option<&'static Path> {
+    let kit = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/process-test"));
+    kit.join("Cargo.toml").is_file().then_some(kit)
+}
+
+/// Makes the folder. `name` is the plugin's (letters, digits, `-`), `domain` that of its author. The test
+/// needs `kit`, the folder of the crate process-test; without it none is made.
 ///
 /// # Errors
-/// When the folder exists, a name cannot be used, or a file cannot be written.
-pub fn create(folder: &Path, name: &str, domain: &str) -> Result<()> {
+/// When the folder exists, a name cannot be used, there is no kit in the folder named, or a file cannot
+/// be written.
+pub fn create(folder: &Path, name: &str, domain: &str, kit: Option<&Path>) -> Result<()> {
     let plain = |text: &str| {
         !text.is_empty()
             && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
@@ -22,15 +31,24 @@ pub fn create(folder: &Path, name: &str, domain: &str) -> Result<()> {
     if folder.exists() {
         bail!("{} exists already", folder.display());
     }
+    let kit: Option<PathBuf> = kit
+        .map(|kit| match kit.join("Cargo.toml").is_file() {
+            true => kit.canonicalize().with_context(|| kit.display().to_string()),
+            false => bail!("{} is not the folder of the crate process-test", kit.display()),
+        })
+        .transpose()?;
     let process: String = name.chars().filter(|c| *c != '-').collect();
     let key = format!("{}_{process}", domain.replace('.', ""));
-    for (file, template) in FILES {
+    let test = kit.is_some().then_some(TEST_FILES).into_iter().flatten();
+    let kit = kit.map(|kit| kit.display().to_string()).unwrap_or_default();
+    for (file, template) in FILES.into_iter().chain(test) {
         let path = folder.join(file.replace("NAME", name));
         let text = template
             .replace("@NAME@", name)
             .replace("@PROCESS@", &process)
             .replace("@KEY@", &key)
-            .replace("@DOMAIN@", domain);
+            .replace("@DOMAIN@", domain)
+            .replace("@KIT@", &kit);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
         }
@@ -46,6 +64,46 @@ const FILES: [(&str, &str); 5] = [
     ("fhir/StructureDefinition/task-NAME.xml", PROFILE),
     ("fhir/Task/task-NAME.xml", TASK),
 ];
+
+const TEST_FILES: [(&str, &str); 3] =
+    [("Cargo.toml", PACKAGE), (".gitignore", "/target\n"), ("tests/process.rs", TEST)];
+
+const PACKAGE: &str = r##"# Only for the test of the process: `cargo test`. The plugin itself needs no Rust.
+[package]
+name = "@NAME@"
+version = "1.0.0"
+edition = "2024"
+publish = false
+# There is no library, only tests.
+autolib = false
+
+[[test]]
+name = "process"
+
+[dev-dependencies]
+process-test = { path = "@KIT@" }
+
+[workspace]
+"##;
+
+/// The constants of a plugin, then what is the same for all; that part runs in the test below, too.
+const TEST: &str = concat!(
+    r##"//! Plays the process without servers: a virtual clock, scripted workers, any number of sites.
+use std::time::Duration;
+
+use process_test::{Job, Network, Outcome, answer};
+
+const PROCESS: &str = "http://@DOMAIN@/bpe/Process/@PROCESS@|1.0";
+const MESSAGE: &str = "@PROCESS@Message";
+const JOB: &str = "@NAME@/1.0/work";
+
+fn folder() -> &'static str {
+    env!("CARGO_MANIFEST_DIR")
+}
+
+"##,
+    include_str!("scaffold/process.rs")
+);
 
 const MANIFEST: &str = r#"# Which class of the models is done by which job; docs/workers.md says how a worker does it.
 name = "@NAME@"
@@ -201,10 +259,29 @@ const TASK: &str = r##"<?xml version="1.0" encoding="UTF-8"?>
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use super::*;
+
+    /// A folder that goes with the test.
+    struct Made(PathBuf);
+
+    impl Made {
+        fn new(what: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("dsf-scaffold-{what}-{}", std::process::id()));
+            create(&folder, "my-plugin", "hospital.example", own_kit()).unwrap();
+            Self(folder)
+        }
+    }
+
+    impl Drop for Made {
+        fn drop(&mut self) {
+            // Nothing is left behind; a folder that cannot be removed fails no test.
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
     #[test]
     fn a_new_plugin_lints_clean() {
-        let folder = std::env::temp_dir().join(format!("dsf-scaffold-{}", std::process::id()));
-        super::create(&folder, "my-plugin", "hospital.example").unwrap();
+        let made = Made::new("lint");
         let options = plugin::Options {
             name: None,
             version: None,
@@ -212,17 +289,44 @@ mod tests {
             organization: "organization.example".to_owned(),
             environment: std::collections::BTreeMap::new(),
         };
-        let findings = plugin::lint(&folder, &options);
-        let again = super::create(&folder, "my-plugin", "hospital.example");
-        std::fs::remove_dir_all(&folder).unwrap();
+        let findings = plugin::lint(&made.0, &options);
         assert!(
             findings.is_empty(),
             "{}",
             findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
         );
-        assert!(again.is_err(), "nothing is overwritten");
+        let manifest = std::fs::read_to_string(made.0.join("Cargo.toml")).unwrap();
+        assert!(manifest.contains("/crates/process-test\" }"), "{manifest}");
+        assert!(create(&made.0, "my-plugin", "hospital.example", None).is_err(), "nothing is overwritten");
         for (name, domain) in [("a b", "hospital.example"), ("a", "hospital"), ("", "hospital.example")] {
-            assert!(super::create(&folder, name, domain).is_err(), "{name} {domain}");
+            assert!(create(Path::new("/nowhere"), name, domain, None).is_err(), "{name} {domain}");
         }
+    }
+
+    /// The test that a new plugin has, on a new plugin.
+    mod its_test {
+        use std::{
+            sync::atomic::{AtomicU32, Ordering},
+            time::Duration,
+        };
+
+        use process_test::{Job, Network, Outcome, answer};
+
+        const PROCESS: &str = "http://hospital.example/bpe/Process/myplugin|1.0";
+        const MESSAGE: &str = "mypluginMessage";
+        const JOB: &str = "my-plugin/1.0/work";
+
+        fn folder() -> super::Made {
+            static RUNS: AtomicU32 = AtomicU32::new(0);
+            super::Made::new(&format!("run-{}", RUNS.fetch_add(1, Ordering::Relaxed)))
+        }
+
+        impl AsRef<std::path::Path> for super::Made {
+            fn as_ref(&self) -> &std::path::Path {
+                &self.0
+            }
+        }
+
+        include!("scaffold/process.rs");
     }
 }

@@ -203,11 +203,10 @@ fn listeners_of_the_process_are_jobs_around_everything() {
             // The job waits for an operator: it cannot be moved, skipping it goes on.
             let job = play.state.jobs(&play.definition)[0].id;
             assert!(play.step(Command::Move { token: job, to: "t".into() }).is_err());
-            let mut cancelled = play.state.clone();
-            std::mem::swap(&mut cancelled, &mut play.state);
+            let kept = play.state.clone();
             let effects = play.step(Command::Cancel { reason: "stop".into() }).unwrap();
             assert!(effects.contains(&Effect::CancelJob { id: job }), "{effects:?}");
-            play.state = cancelled;
+            play.state = kept;
             play.step(Command::Skip { token: job }).unwrap();
             assert_eq!(play.state.is_active(), script == ["!First"], "{script:?} skipped");
         }

@@ -40,5 +40,8 @@ mod work;
 
 pub use error::Error;
 pub use instance::{InstanceId, Visit, Visited};
+/// What a worker gets and answers, see `docs/workers.md`.
+pub use messaging::job::{Job, Outcome};
+
 pub use message::{Message, MessageId, MessageStatus, Post};
 pub use network::{Incident, Network, Reach, START};
