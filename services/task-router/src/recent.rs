@@ -10,7 +10,7 @@ use std::{
 use fhir::Resource;
 
 /// Tasks kept at most. More are in work only during a burst, which then reads.
-const MAX_TASKS: usize = 1_000;
+const MAX_TASKS: usize = 256;
 /// Largest Task that is kept, in bytes of JSON.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
 /// How long a Task is kept: the first change of its status follows within a second.
