@@ -17,7 +17,7 @@ test: ## what CI runs
 	@scripts/setup test
 	@scripts/check
 
-test-peers: ## against programs of others: Java clients, HL7 software, an OpenID provider (needs JDK 17, mvn, node, npm)
+test-peers: ## against programs of others: Java clients, systems of a hospital, an OpenID provider (needs JDK 17, mvn, node, npm)
 	@scripts/setup peers
 	@scripts/test-peers
 

@@ -64,8 +64,9 @@ pub fn run() -> Result<()> {
     let mut sets = Vec::new();
     for encoder in &encoders {
         let header = encoder.header().clone();
-        let mut encoder = encoder.clone();
         // Cold: no token of any name is known. Warm: the other site's names are the same syllables.
+        let cold = cold(encoder, &sites[0]);
+        let mut encoder = encoder.clone();
         let mut encode = |site: &[Idat]| {
             let mut set = FilterSet::new(header.clone());
             let start = Timer::start();
@@ -74,8 +75,6 @@ pub fn run() -> Result<()> {
             filters.iter().try_for_each(|filter| set.push(filter))?;
             anyhow::Ok((set, rate))
         };
-        // The first hundred records have most of the tokens in them: later ones find them known.
-        let (_, cold) = encode(&sites[0][..100])?;
         let (first, _) = encode(&sites[0])?;
         let (second, warm) = encode(&sites[1])?;
         println!("| {} | {} | {cold:.0} | {warm:.0} |", header.profile, header.bits);
@@ -95,7 +94,22 @@ pub fn run() -> Result<()> {
         println!("| {profile} | site-unique | {:.2} | {} |", start.seconds(), matches.groups.len());
     }
     million(&mut random, processors)?;
-    peers(&sites)
+    peers(&sites, processors)
+}
+
+/// Records per second of an encoder that knows nothing yet: a new one for every hundred records, since
+/// those have most of the tokens in them.
+fn cold(encoder: &FilterEncoder, site: &[Idat]) -> f64 {
+    let mut seconds = 0.0;
+    for some in site.chunks(100) {
+        let mut encoder = encoder.clone();
+        let start = Timer::start();
+        for person in some {
+            std::hint::black_box(encoder.encode(person));
+        }
+        seconds += start.seconds();
+    }
+    site.len() as f64 / seconds
 }
 
 /// The kernels alone.
@@ -184,25 +198,29 @@ fn million(random: &mut StdRng, threads: NonZeroUsize) -> Result<()> {
 }
 
 /// The same records through clkhash and anonlink.
-fn peers(sites: &[Vec<Idat>; 2]) -> Result<()> {
-    println!("\n## clkhash and anonlink, the same {PEER} × {PEER} records, 1024 bits, one core\n");
+fn peers(sites: &[Vec<Idat>; 2], processors: NonZeroUsize) -> Result<()> {
+    println!("\n## clkhash and anonlink, the same {PEER} × {PEER} records, 1024 bits, time on the wall\n");
     let Some(python) = std::env::var_os(PYTHON) else {
         println!("Left out: {PYTHON} names no Python with tests/peers/linkage/requirements.txt.");
         return Ok(());
     };
     let folder = std::env::temp_dir().join(format!("dsf-bench-linkage-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let result = beside(&python, &folder, sites);
+    let result = (|| {
+        println!("| Program | Cores | Encode, records/s | Match, M pairs/s |\n| --- | --- | --- | --- |");
+        (1..=processors.get().min(2)).try_for_each(|cores| beside(&python, &folder, sites, cores))
+    })();
     std::fs::remove_dir_all(&folder)?;
     result
 }
 
-fn beside(python: &std::ffi::OsStr, folder: &Path, sites: &[Vec<Idat>; 2]) -> Result<()> {
+fn beside(python: &std::ffi::OsStr, folder: &Path, sites: &[Vec<Idat>; 2], cores: usize) -> Result<()> {
     let records: Vec<Vec<[String; 5]>> =
         sites.iter().map(|site| site.iter().take(PEER).map(columns).collect()).collect();
     let mut command = std::process::Command::new(python);
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/peers/linkage/peer.py"));
     std::fs::write(folder.join("schema.json"), PEER_SCHEMA)?;
+    command.args(["--cores", &cores.to_string()]);
     command.arg(folder.join("schema.json")).args([SECRET, "0.75"]);
     for (site, records) in records.iter().enumerate() {
         let path = folder.join(format!("{site}.tsv"));
@@ -217,32 +235,45 @@ fn beside(python: &std::ffi::OsStr, folder: &Path, sites: &[Vec<Idat>; 2]) -> Re
     let theirs: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     let encoder = Encoder::new(Schema::parse(PEER_SCHEMA, Folds::Strict)?, SECRET.as_bytes())?;
     let header = Header { bits: 1024, ..wire_header(WireProfile::Stub1) };
-    let mut sets = Vec::new();
-    let start = Timer::start();
-    for site in &records {
-        let mut set = FilterSet::new(header.clone());
-        for record in site {
-            set.push(&encoder.encode(&record.each_ref().map(String::as_str))?)?;
-        }
-        sets.push(set);
-    }
-    let encoded = start.seconds();
-    let start = Timer::start();
-    let matches = site_unique(&sets, &["a", "b"], &Options::new(RECOMMENDED_THRESHOLD))?;
-    let compared = start.seconds();
+    let start = Instant::now();
+    let sets = records.iter().map(|site| set_of(&encoder, &header, site, cores));
+    let sets = sets.collect::<Result<Vec<FilterSet>>>()?;
+    let encoded = start.elapsed().as_secs_f64();
+    let mut options = Options::new(RECOMMENDED_THRESHOLD);
+    options.threads = NonZeroUsize::new(cores).unwrap_or(NonZeroUsize::MIN);
+    let start = Instant::now();
+    let matches = site_unique(&sets, &["a", "b"], &options)?;
+    let compared = start.elapsed().as_secs_f64();
     if theirs["pairs"].as_array().map(Vec::len) != usize::try_from(matches.report.candidates).ok() {
         bail!("anonlink found another number of pairs: the figures would not be about the same work");
     }
     let (records, pairs) = (2.0 * PEER as f64, (PEER * PEER) as f64 / 1e6);
     let seconds = |name: &str| theirs[name].as_f64().unwrap_or(f64::NAN);
-    println!("| Program | Encode, records/s | Match, M pairs/s |\n| --- | --- | --- |");
     println!(
-        "| clkhash 0.18.3, anonlink 0.15.3 | {:.0} | {:.0} |",
+        "| clkhash 0.18.3, anonlink 0.15.3 | {cores} | {:.0} | {:.0} |",
         records / seconds("encode_seconds"),
         pairs / seconds("compare_seconds")
     );
-    println!("| dsf | {:.0} | {:.0} |", records / encoded, pairs / compared);
+    println!("| dsf | {cores} | {:.0} | {:.0} |", records / encoded, pairs / compared);
     Ok(())
+}
+
+/// The filters of a site, encoded by so many threads.
+fn set_of(encoder: &Encoder, header: &Header, site: &[[String; 5]], cores: usize) -> Result<FilterSet> {
+    let encode = |record: &[String; 5]| encoder.encode(&record.each_ref().map(String::as_str));
+    let parts = std::thread::scope(|scope| {
+        let parts: Vec<_> = site
+            .chunks(site.len().div_ceil(cores).max(1))
+            .map(|part| scope.spawn(move || part.iter().map(encode).collect::<Result<Vec<_>, _>>()))
+            .collect();
+        parts.into_iter().map(|part| part.join()).collect::<Vec<_>>()
+    });
+    let mut set = FilterSet::new(header.clone());
+    for part in parts {
+        let Ok(part) = part else { bail!("encoding broke off") };
+        part?.iter().try_for_each(|filter| set.push(filter))?;
+    }
+    Ok(set)
 }
 
 fn columns(person: &Idat) -> [String; 5] {
@@ -278,23 +309,20 @@ fn persons(count: usize, random: &mut StdRng) -> Vec<Idat> {
     (0..count).map(|_| person()).collect()
 }
 
-/// Time that this thread was on a processor, where the system tells it: on a busy machine the only time
-/// that means something.
-struct Timer(Instant, Option<Duration>);
+/// Time that this thread was on a processor: on a busy machine the only time that means something.
+struct Timer(Duration);
 
 impl Timer {
     fn start() -> Self {
-        Self(Instant::now(), on_processor())
+        Self(on_processor())
     }
 
     fn seconds(&self) -> f64 {
-        let on_processor = on_processor().zip(self.1).map(|(now, then)| now - then);
-        on_processor.unwrap_or_else(|| self.0.elapsed()).as_secs_f64().max(1e-9)
+        on_processor().saturating_sub(self.0).as_secs_f64().max(1e-9)
     }
 }
 
-fn on_processor() -> Option<Duration> {
-    // That of the thread that asks, unlike /proc/self/schedstat.
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+fn on_processor() -> Duration {
+    let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
+    nix::time::clock_gettime(clock).map(Duration::from).unwrap_or_default()
 }

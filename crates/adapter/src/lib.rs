@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod dumps;
 pub mod forward;
 pub mod guard;
 pub mod http;

@@ -8,6 +8,8 @@ const DCM: &str = "http://dicom.nema.org/resources/ontology/DCM";
 const EVENT_TYPE: &str = "http://terminology.hl7.org/CodeSystem/audit-event-type";
 const INTERACTION: &str = "http://hl7.org/fhir/restful-interaction";
 const TRANSACTION: &str = "urn:ihe:event-type-code";
+/// Transactions that IHE has no code for: nobody may put codes into its system.
+const OWN_TRANSACTION: &str = "urn:dsf:audit:transaction";
 const ENTITY_TYPE: &str = "http://terminology.hl7.org/CodeSystem/audit-entity-type";
 const ROLE: &str = "http://terminology.hl7.org/CodeSystem/object-role";
 const REQUEST_ID: &str = "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType";
@@ -69,12 +71,16 @@ impl Event {
     pub fn resource(&self) -> Value {
         let agent =
             |code: &str, display: &str, (who, address): &(String, String), requestor: bool, kind: &str| {
-                json!({
+                let mut agent = json!({
                     "type": {"coding": [{"system": DCM, "code": code, "display": display}]},
                     "who": {"display": who},
                     "requestor": requestor,
-                    "network": {"address": address, "type": kind},
-                })
+                });
+                // An empty text is not FHIR: who decides alone has no address.
+                if !address.is_empty() {
+                    agent["network"] = json!({"address": address, "type": kind});
+                }
+                agent
             };
         let address_type = |address: &str| if address.contains("://") { "5" } else { "1" };
         let mut entities = Vec::new();
@@ -96,12 +102,13 @@ impl Event {
             "what": {"identifier": {"value": self.request_id}},
             "type": {"system": REQUEST_ID, "code": "XrequestId"},
         }));
+        let transactions = if self.transaction.starts_with("ITI-") { TRANSACTION } else { OWN_TRANSACTION };
         let mut event = json!({
             "resourceType": "AuditEvent",
             "type": {"system": EVENT_TYPE, "code": "rest", "display": "Restful Operation"},
             "subtype": [
                 {"system": INTERACTION, "code": self.interaction, "display": self.interaction},
-                {"system": TRANSACTION, "code": self.transaction},
+                {"system": transactions, "code": self.transaction},
             ],
             "action": "E",
             "recorded": self.recorded,

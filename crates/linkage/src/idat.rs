@@ -1,15 +1,14 @@
 //! Identifying data of a person as a master patient index gives them, before normalisation.
 //!
-//! Never logged: `Debug` shows nothing of it, memory is wiped when dropped, and the only serialisation
-//! is the one inside [`crate::sealed`].
+//! Never logged: `Debug` shows nothing of it, memory is wiped when dropped, and nothing here can write it
+//! down.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::secret::{SecretText, exposed};
 
 /// One person. `None` is absent; HL7 null, an empty component and a missing one all are.
-#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Idat {
     /// Given names in one text.
     pub first_name: Option<Text>,
@@ -40,9 +39,9 @@ impl std::fmt::Debug for Idat {
 }
 
 /// A text of [`Idat`].
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(transparent)]
-pub struct Text(#[serde(with = "exposed")] pub SecretText);
+pub struct Text(#[serde(deserialize_with = "exposed::deserialize")] pub SecretText);
 
 impl Text {
     /// The text itself.
@@ -59,8 +58,7 @@ impl From<&str> for Text {
 }
 
 /// A date of birth. Its parts are as delivered; nothing says that such a day exists.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct BirthDate {
     /// Year, four digits.
     pub year: u16,

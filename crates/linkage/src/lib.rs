@@ -33,6 +33,5 @@ pub mod profile;
 pub mod pseudonym;
 pub mod rbf;
 pub mod result_set;
-pub mod sealed;
 pub mod secret;
 pub mod vectors;

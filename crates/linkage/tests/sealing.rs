@@ -6,9 +6,7 @@ use aws_lc_rs::rsa::{KeySize, Pkcs1PublicEncryptingKey, PrivateDecryptingKey, Pu
 use linkage::cipher::OpenError;
 use linkage::data_set::{OwnKey, Parties, RecipientKey, RsaKeyError};
 use linkage::idat::{BirthDate, Idat, Text};
-use linkage::profile::de_1;
 use linkage::pseudonym::{MedicId, StudyKeyError, StudyKeys};
-use linkage::sealed::{SealContext, WorkerKey, WorkerSecret};
 use linkage::secret::Key256;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -94,42 +92,6 @@ fn pseudonyms_of_older_executions_still_open() {
 }
 
 #[test]
-fn persons_open_for_their_worker_in_their_context_only() {
-    let (secret, key) = WorkerSecret::generate().unwrap();
-    let key = WorkerKey::from_bytes(&key.to_bytes()).unwrap();
-    let secret = WorkerSecret::from_bytes(secret.expose()).unwrap();
-    let profile = de_1();
-    let context = SealContext { site: "a.example", request: "1", profile: &profile };
-    let person = Idat {
-        first_name: Some(Text::from("Jörg")),
-        birthday: BirthDate::parse("07.03.1980"),
-        ..Idat::default()
-    };
-    let persons = vec![Some(person), None, Some(Idat::default())];
-    let message = key.seal(context, &persons).unwrap();
-    assert!(!message.windows(4).any(|window| window == "J\u{f6}r".as_bytes()));
-    assert!(secret.open(context, &message).unwrap() == persons);
-
-    let other_profile = "de-2".parse().unwrap();
-    for other in [
-        SealContext { site: "b.example", ..context },
-        SealContext { request: "2", ..context },
-        SealContext { profile: &other_profile, ..context },
-        // The same bytes, cut in another place.
-        SealContext { site: "a.exampl", request: "e1", ..context },
-    ] {
-        assert!(secret.open(other, &message).is_err(), "{other:?}");
-    }
-    for at in 0..message.len() {
-        let mut changed = message.clone();
-        changed[at] ^= 1;
-        assert!(secret.open(context, &changed).is_err(), "byte {at}");
-        assert!(secret.open(context, &message[..at]).is_err(), "cut to {at}");
-    }
-    assert!(WorkerSecret::generate().unwrap().0.open(context, &message).is_err());
-}
-
-#[test]
 fn debugging_shows_no_secret() {
     let mut random = random();
     let key = Key256::from_bytes(&[0x41; 32]).unwrap();
@@ -138,9 +100,8 @@ fn debugging_shows_no_secret() {
         Idat { last_name: Some(Text::from("Canary")), birthday: BirthDate::parse("1980"), ..Idat::default() };
     let config = linkage::rbf::BloomFilterConfig::generate(&mut random);
     let encoder = linkage::encode::FilterEncoder::german(b"Canary").unwrap();
-    let (secret, _) = WorkerSecret::generate().unwrap();
     let shown = format!(
-        "{key:?} {keys:?} {person:?} {:?} {config:?} {encoder:?} {secret:?} {:?} {:?}",
+        "{key:?} {keys:?} {person:?} {:?} {config:?} {encoder:?} {:?} {:?}",
         person.birthday,
         linkage::profile::german(&person),
         MedicId { organization: "a".to_owned(), value: Some("Canary".to_owned()) },

@@ -13,6 +13,7 @@ pub mod environment;
 pub mod hospital;
 mod nats;
 pub mod peer;
+pub mod peers;
 mod persons;
 mod pki;
 mod ports;

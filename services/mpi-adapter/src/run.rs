@@ -3,6 +3,7 @@ use std::{collections::HashMap, future::Future, sync::Arc};
 
 use adapter::{
     audit::{Audit, Parties},
+    dumps,
     forward::forward,
     tls::SetupError,
 };
@@ -40,6 +41,7 @@ pub enum Error {
 /// # Errors
 /// See [`Error`]; all at start.
 pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
+    dumps::forbid()?;
     let mut recipients = HashMap::new();
     for entry in &config.recipients {
         // Base64 ends with `=`: only the first one separates.

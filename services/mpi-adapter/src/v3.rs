@@ -188,7 +188,14 @@ impl Hl7V3 {
                 let asked = Asked {
                     id: Some(id.to_owned()),
                     source: source.domain.clone(),
-                    targets: targets.to_vec(),
+                    // HL7 v3 knows domains by their OID alone.
+                    targets: targets
+                        .iter()
+                        .map(|target| Domain {
+                            universal_id: target.universal_id.clone(),
+                            ..Domain::default()
+                        })
+                        .collect(),
                     ..Asked::default()
                 };
                 Ok(pix::read(&envelope, &expected, &asked).1?)

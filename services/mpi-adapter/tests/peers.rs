@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
+use messaging::hospital::Demographics;
 use mpi_adapter::{Backend, Config, Lookup, PREFIX};
+use stand::peers::Hospital;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// Folder with the jars of HAPI HL7 v2, set by `make test-peers`.
@@ -59,4 +61,76 @@ async fn hapi_takes_our_queries_and_we_its_answers() {
     let references = backend.cross_reference("4711", &[]).await.expect("an answer");
     assert_eq!(references.iter().map(|id| id.value.as_str()).collect::<Vec<_>>(), ["0815"]);
     server.kill().await.expect("the peer ends");
+}
+
+/// The one person that `tests/peers/hospital` knows, over every protocol.
+const KNOWN: &str = "4711";
+
+#[tokio::test]
+async fn every_protocol_finds_the_person_at_a_peer_that_checks_our_messages() {
+    let Some(peer) = Hospital::running() else { return };
+    let fhir = format!("{}/fhir", peer.http);
+    let soap = format!("{}/hl7v3", peer.http);
+    for (kind, address, references) in [
+        // IPF refuses what Gazelle's profiles of ITI-21 and ITI-9 do not allow.
+        ("hl7-v2", &peer.demographics, &peer.references),
+        // HAPI refuses unknown parameters and invalid resources.
+        ("fhir", &fhir, &fhir),
+        // Refuses what the schemas and IHE's rules do not allow.
+        ("hl7-v3", &soap, &soap),
+    ] {
+        let settings = [
+            ("SITE", "site-a"),
+            ("BACKEND", kind),
+            ("ADDRESS", address),
+            ("CROSS_REFERENCE_ADDRESS", references),
+            ("ALLOW_PLAINTEXT", "true"),
+            ("RECIPIENTS", ""),
+            ("AUTHORITY_NAMESPACE", "E"),
+            ("AUTHORITY_UNIVERSAL_ID", "2.999.1.10"),
+            ("AUTHORITY_SYSTEM", "urn:oid:2.999.1.10"),
+            ("SENDER_APPLICATION", if kind == "hl7-v3" { "2.999.1.1" } else { "DSF" }),
+            ("SENDER_FACILITY", "SITE-A"),
+            ("RECEIVER_APPLICATION", if kind == "hl7-v3" { "2.999.1.2" } else { "MPI" }),
+            ("RECEIVER_FACILITY", "SITE-A"),
+            ("NATS_URLS", "nats://nowhere"),
+        ];
+        let settings = settings.map(|(name, value)| (format!("{PREFIX}_{name}"), value.to_owned()));
+        let config: Config = config::load_from(PREFIX, None, settings).expect("settings");
+        let backend = Backend::new(&config).await.expect("a back end");
+        let known = Demographics {
+            last: Some("Grünwald-Özdemir".to_owned()),
+            first: Some("Liselotte".to_owned()),
+            birth: Some("1980-03-07".to_owned()),
+            sex: Some("F".to_owned()),
+            zip: Some("37073".to_owned()),
+            city: Some("Göttingen".to_owned()),
+        };
+        for found in [backend.find(KNOWN).await, backend.match_person(&known).await] {
+            match found.unwrap_or_else(|error| panic!("{kind}: {error:?}")) {
+                Lookup::Person(person) => {
+                    assert_eq!(person.last.as_deref(), Some("Grünwald-Özdemir"), "{kind}");
+                    assert_eq!(person.street.as_deref(), Some("Lindenstraße 12a"), "{kind}");
+                    assert_eq!(person.birth.as_deref(), Some("1980-03-07"), "{kind}");
+                }
+                other => panic!("{kind}: expected the person, got {other:?}"),
+            }
+        }
+        let nobody = Demographics { last: Some("Nobody".to_owned()), ..known };
+        for found in [backend.find("no|^~\\&<body").await, backend.match_person(&nobody).await] {
+            let found = found.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
+            assert!(matches!(found, Lookup::NotFound), "{kind}: {found:?}");
+        }
+        let other = hospital::person::Domain {
+            namespace: Some("KIS".to_owned()),
+            universal_id: Some("2.999.1.30".to_owned()),
+            universal_id_type: Some("ISO".to_owned()),
+            system: Some("urn:oid:2.999.1.30".to_owned()),
+        };
+        for targets in [&[][..], &[other][..]] {
+            let references = backend.cross_reference(KNOWN, targets).await;
+            let references = references.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
+            assert_eq!(references.iter().map(|id| id.value.as_str()).collect::<Vec<_>>(), ["0815"], "{kind}");
+        }
+    }
 }

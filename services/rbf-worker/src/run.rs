@@ -3,6 +3,7 @@ use std::{future::Future, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use adapter::{
     audit::{Audit, Parties},
+    dumps,
     forward::forward,
     guard::Guard,
     tls::{SetupError, TlsSettings},
@@ -50,6 +51,7 @@ pub enum Error {
 /// # Errors
 /// See [`Error`]; all at start.
 pub async fn run(mut config: Config, shutdown: impl Future) -> Result<(), Error> {
+    dumps::forbid()?;
     let keys = Keys::take(&mut config)?;
     check_pair(&config, &keys).map_err(Error::PublicKey)?;
     let encoders = Arc::new(Encoders::new(&config.clk_schemas)?);

@@ -27,7 +27,8 @@ impl Asked {
             self.id.as_deref() == Some(identifier.value.as_str()) && self.source.matches(&identifier.domain);
         let wanted = self.targets.is_empty()
             || self.targets.iter().any(|target| {
-                let loose = Domain { universal_id_type: None, ..target.clone() };
+                // What HL7 does not say of a domain cannot be compared.
+                let loose = Domain { universal_id_type: None, system: None, ..target.clone() };
                 loose.matches(&identifier.domain)
             });
         wanted && !is_asked

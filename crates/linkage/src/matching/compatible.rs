@@ -72,7 +72,7 @@ struct Groups {
     groups: Vec<Vec<usize>>,
     /// Groups that the next record may join.
     visible: usize,
-    /// Common bits of the record at hand with those seen.
+    /// Common bits of the record at hand with the first of those seen.
     common: Vec<u32>,
 }
 
@@ -95,23 +95,42 @@ impl Groups {
         self.groups.iter().map(|group| group.iter().map(member).collect()).collect()
     }
 
-    fn add(&mut self, record: Record, filter: &[u64]) {
+    /// Adds a record. The first `bulk` of those seen are compared with it all at once, the others when they
+    /// are asked for.
+    fn add(&mut self, record: Record, filter: &[u64], bulk: usize) {
         let place = self.seen.counts.len();
         self.records.push(record);
         self.seen.push(filter);
         let count = self.seen.counts[place];
-        self.common.resize(place, 0);
+        self.common.resize(bulk, 0);
         if self.visible > 0 && self.strategy != Strategy::None {
-            self.kernel.common(self.seen.get(place), self.seen.slice(0..place), &mut self.common);
+            self.kernel.common(self.seen.get(place), self.seen.slice(0..bulk), &mut self.common);
         }
+        let with = |other: usize| {
+            let mut common = [0];
+            match self.common.get(other) {
+                Some(known) => common[0] = *known,
+                None => self.kernel.common(self.seen.get(place), self.seen.get(other), &mut common),
+            }
+            dice(common[0], count, self.seen.counts[other])
+        };
+        let reaches = |score: f64| score >= self.threshold;
         let mut best: Option<(f64, usize)> = None;
         let mut scores = Vec::new();
         for (index, group) in self.groups[..self.visible].iter().enumerate() {
-            scores.clear();
-            scores
-                .extend(group.iter().map(|other| dice(self.common[*other], count, self.seen.counts[*other])));
-            let score = self.strategy.score(&mut scores);
-            if score >= self.threshold && best.is_none_or(|(highest, _)| score > highest) {
+            let score = match (self.strategy, group.as_slice()) {
+                (Strategy::None, _) => 0.0,
+                // Every strategy gives the only score.
+                (_, [only]) => with(*only),
+                // The least score is no higher than the first; a NaN stays one.
+                (Strategy::Min, [first, ..]) if !reaches(with(*first)) => continue,
+                (strategy, members) => {
+                    scores.clear();
+                    scores.extend(members.iter().map(|member| with(*member)));
+                    strategy.score(&mut scores)
+                }
+            };
+            if reaches(score) && best.is_none_or(|(highest, _)| score > highest) {
                 best = Some((score, index));
             }
         }
@@ -155,13 +174,14 @@ pub fn compatible_watched(
     let mut groups = Groups::new(&sets[largest], strategy, threshold);
     for site in [largest].into_iter().chain((0..sets.len()).filter(|site| *site != largest)) {
         groups.visible = groups.groups.len();
-        let before = groups.records.len() as u64;
+        let bulk = groups.records.len();
         for (index, filter) in sets[site].iter().enumerate() {
             if watch.is_stopped() {
                 return Err(MatchError::Cancelled);
             }
-            groups.add(Record { site, index }, filter);
-            watch.add(before);
+            // Those that founded a group in this set cannot be joined by it.
+            groups.add(Record { site, index }, filter, bulk);
+            watch.add(bulk as u64);
         }
     }
     Ok(groups.finish())
@@ -173,7 +193,7 @@ pub fn compatible_single(set: &FilterSet, strategy: Strategy, threshold: f64) ->
     let mut groups = Groups::new(set, strategy, threshold);
     for (index, filter) in set.iter().enumerate() {
         groups.visible = groups.groups.len();
-        groups.add(Record { site: 0, index }, filter);
+        groups.add(Record { site: 0, index }, filter, index);
     }
     groups.finish()
 }

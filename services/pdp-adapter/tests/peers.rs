@@ -1,0 +1,132 @@
+//! Independent decision points from package registries: `make test-peers`. Left out elsewhere, with one line.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use adapter::{
+    audit::{Audit, Parties},
+    forward::forward,
+    tls::TlsSettings,
+};
+use hospital::xacml;
+use messaging::{engine::Reply, hospital::DecideRequest};
+use pdp_adapter::{Backend, Cache, Config, PREFIX, Service};
+use stand::peers::Hospital;
+
+/// Base URL of an AuthzForce with `tests/peers/authzforce`, set by `make test-peers`.
+const AUTHZFORCE: &str = "DSF_PEER_AUTHZFORCE";
+
+fn service(backend: &str, address: &str, audit: Audit) -> Arc<Service> {
+    let all = [
+        ("SITE", "site-a"),
+        ("BACKEND", backend),
+        ("ADDRESS", address),
+        ("ALLOW_PLAINTEXT", "true"),
+        ("IDENTIFIER_SYSTEM", "urn:oid:2.999.1.10"),
+        ("NATS_URLS", "nats://nowhere"),
+    ];
+    let all = all.map(|(name, value)| (format!("{PREFIX}_{name}"), value.to_owned()));
+    let config: Config = config::load_from(PREFIX, None, all).expect("settings");
+    let backend = Backend::new(&config).expect("a back end");
+    Arc::new(Service::new(backend, Cache::new(Duration::ZERO), audit))
+}
+
+fn audit(file: Option<&std::path::Path>) -> Audit {
+    let parties =
+        Parties { site: "site-a".into(), service: "pdp-adapter", server: "pdp", address: String::new() };
+    Audit::new(parties, file).expect("audit")
+}
+
+async fn outcome(service: &Arc<Service>, purpose: &str, records: &[&str]) -> String {
+    let request = DecideRequest {
+        request_id: "r1".into(),
+        subject: "dsf.site-b.example".into(),
+        purpose: purpose.into(),
+        project: Some("a study".into()),
+        records: records.iter().map(|id| (*id).to_owned()).collect(),
+    };
+    match Arc::clone(service).decide(request).await {
+        Reply::Ok(reply) => {
+            let all: BTreeMap<_, _> = reply.decisions.iter().map(|(id, one)| (id, &one.reason)).collect();
+            format!("kept {:?} of {all:?}", reply.kept)
+        }
+        Reply::Invalid(reason) => format!("invalid: {reason}"),
+        Reply::Unavailable(reason) => format!("unavailable: {reason}"),
+    }
+}
+
+#[tokio::test]
+async fn authzforce_decides_by_its_policy_and_we_obey() {
+    let Ok(url) = std::env::var(AUTHZFORCE) else {
+        return eprintln!("left out: {AUTHZFORCE} names no AuthzForce, see make test-peers");
+    };
+    let service = service("xacml", &url, audit(None));
+    assert_eq!(
+        outcome(&service, "feasibility", &["ada", "bob", "eve"]).await,
+        r#"kept ["ada"] of {"ada": "consent", "bob": "policy", "eve": "policy"}"#
+    );
+    // A permit with an obligation that nobody here fulfils is none.
+    assert!(outcome(&service, "data-sharing", &["ada"]).await.starts_with("kept [] of"));
+    // What cannot be decided fails the whole check.
+    let undecided = outcome(&service, "feasibility", &["ada", "dan"]).await;
+    assert!(undecided.starts_with("unavailable: consent could not be decided"), "{undecided}");
+    // The server takes as many records at once as we send.
+    let many: Vec<String> = (0..xacml::MAX_RECORDS * 2).map(|at| format!("r{at}")).collect();
+    let mut many: Vec<&str> = many.iter().map(String::as_str).collect();
+    many.push("ada");
+    assert!(outcome(&service, "feasibility", &many).await.starts_with(r#"kept ["ada"] of"#));
+}
+
+#[tokio::test]
+async fn hapi_fhir_finds_consents_for_us() {
+    let Some(peer) = Hospital::running() else { return };
+    let fhir = format!("{}/fhir", peer.http);
+    // The person with three policies has a page more than the server gives at once; the last one withdraws.
+    for (backend, nobody) in [("fhir-consent", "no-consent"), ("gics", "unknown-person")] {
+        let service = service(backend, &fhir, audit(None));
+        assert_eq!(
+            outcome(&service, "feasibility", &["4711", "r1", "r2", "r3"]).await,
+            format!(
+                r#"kept ["4711", "r1"] of {{"4711": "consent", "r1": "consent", "r2": "no-consent", "r3": "{nobody}"}}"#
+            ),
+            "{backend}"
+        );
+        assert!(
+            outcome(&service, "data-sharing+record-linkage", &["4711", "r1"])
+                .await
+                .starts_with(r#"kept ["4711"] of"#),
+            "{backend}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hapi_fhir_accepts_every_audit_record() {
+    let Some(peer) = Hospital::running() else { return };
+    let fhir = format!("{}/fhir", peer.http);
+    let folder = std::env::temp_dir().join(format!("dsf-pdp-peers-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("folder");
+    let file = folder.join("audit.ndjson");
+    let audit = audit(Some(&file));
+    audit.started();
+    let service = service("fhir-consent", &fhir, audit);
+    outcome(&service, "feasibility", &["4711"]).await;
+    outcome(&self::service("deny-all", "", self::audit(Some(&file))), "feasibility", &["4711"]).await;
+    let away = "http://127.0.0.1:1/";
+    outcome(&self::service("xacml", away, self::audit(Some(&file))), "feasibility", &["4711"]).await;
+    drop(service);
+    let written = std::fs::read_to_string(&file).expect("records").lines().count() as u64;
+    assert_eq!(written, 5, "start, three decisions, end");
+    let before = peer.stored("AuditEvent").await.expect("a number");
+    let tls = TlsSettings { roots: None, identity: None, server_name: None, allow_plaintext: true };
+    let carrier = forward(Some(&file), Some(&fhir), &tls).expect("an address").expect("a task");
+    // A record that the validator refuses is told as refused and never arrives.
+    let arrived = async {
+        while peer.stored("AuditEvent").await.expect("a number") < before + written {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let all = tokio::time::timeout(Duration::from_secs(60), arrived).await;
+    carrier.abort();
+    std::fs::remove_dir_all(&folder).expect("clean");
+    all.expect("all records are valid AuditEvents");
+}

@@ -1,0 +1,66 @@
+package peer;
+
+import ca.uhn.fhir.context.FhirContext;
+import ca.uhn.fhir.rest.server.FifoMemoryPagingProvider;
+import ca.uhn.fhir.rest.server.RestfulServer;
+import ca.uhn.fhir.rest.server.interceptor.RequestValidatingInterceptor;
+import ca.uhn.fhir.rest.server.provider.HashMapResourceProvider;
+import ca.uhn.fhir.validation.ResultSeverityEnum;
+import java.net.InetSocketAddress;
+import java.util.List;
+import org.eclipse.jetty.ee10.servlet.ServletContextHandler;
+import org.eclipse.jetty.ee10.servlet.ServletHolder;
+import org.eclipse.jetty.server.Server;
+import org.hl7.fhir.common.hapi.validation.support.CommonCodeSystemsTerminologyService;
+import org.hl7.fhir.common.hapi.validation.support.InMemoryTerminologyServerValidationSupport;
+import org.hl7.fhir.common.hapi.validation.support.ValidationSupportChain;
+import org.hl7.fhir.common.hapi.validation.validator.FhirInstanceValidator;
+import org.hl7.fhir.r4.model.AuditEvent;
+
+/**
+ * What speaks HTTP: HAPI's FHIR server, which holds every resource that it is sent against R4, and the stand-ins
+ * of this package that others' schemas and parsers watch over.
+ */
+final class Web {
+    static int start() throws Exception {
+        Server server = new Server(new InetSocketAddress("127.0.0.1", 0));
+        ServletContextHandler context = new ServletContextHandler();
+        context.setContextPath("/");
+        context.addServlet(new ServletHolder(fhir()), "/fhir/*");
+        context.addServlet(new ServletHolder(new Version3()), "/hl7v3");
+        context.addServlet(new ServletHolder(new Repository()), "/openehr/query/aql");
+        server.setHandler(context);
+        server.start();
+        return ((org.eclipse.jetty.server.ServerConnector) server.getConnectors()[0]).getLocalPort();
+    }
+
+    private static RestfulServer fhir() {
+        FhirContext context = FhirContext.forR4();
+        RestfulServer server = new RestfulServer(context);
+        server.setResourceProviders(List.of(
+            new Resources.Patients(), new Resources.Consents(), new HashMapResourceProvider<>(context, AuditEvent.class)));
+        server.registerProvider(new Resources.PolicyStates());
+        // Small, so that a client must follow.
+        FifoMemoryPagingProvider paging = new FifoMemoryPagingProvider(20);
+        paging.setDefaultPageSize(2);
+        paging.setMaximumPageSize(2);
+        server.setPagingProvider(paging);
+        FhirInstanceValidator validator = new FhirInstanceValidator(new ValidationSupportChain(
+            context.getValidationSupport(),
+            new CommonCodeSystemsTerminologyService(context),
+            new InMemoryTerminologyServerValidationSupport(context)));
+        // It reads its definitions at the first use, longer than a client waits.
+        context.newValidator().registerValidatorModule(validator).validateWithResult(new AuditEvent());
+        RequestValidatingInterceptor validating = new RequestValidatingInterceptor();
+        validating.addValidatorModule(judged -> {
+            validator.validateResource(judged);
+            // Code systems of IHE and of ours are in no package: their codes cannot be looked up.
+            judged.getMessages().stream()
+                .filter(message -> message.getMessage().startsWith("CodeSystem is unknown and can't be validated: urn:"))
+                .forEach(message -> message.setSeverity(ResultSeverityEnum.WARNING));
+        });
+        validating.setFailOnSeverity(ResultSeverityEnum.ERROR);
+        server.registerInterceptor(validating);
+        return server;
+    }
+}
