@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     sync::{
-        Mutex,
+        Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -38,7 +38,7 @@ struct UnderWay(Mutex<BTreeSet<usize>>);
 
 impl UnderWay {
     fn with<T>(&self, change: impl FnOnce(&mut BTreeSet<usize>) -> T) -> T {
-        change(&mut self.0.lock().unwrap())
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -206,10 +206,8 @@ fn peers(sites: &[Vec<Idat>; 2], processors: NonZeroUsize) -> Result<()> {
     };
     let folder = std::env::temp_dir().join(format!("dsf-bench-linkage-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let result = (|| {
-        println!("| Program | Cores | Encode, records/s | Match, M pairs/s |\n| --- | --- | --- | --- |");
-        (1..=processors.get().min(2)).try_for_each(|cores| beside(&python, &folder, sites, cores))
-    })();
+    println!("| Program | Cores | Encode, records/s | Match, M pairs/s |\n| --- | --- | --- | --- |");
+    let result = (1..=processors.get().min(2)).try_for_each(|cores| beside(&python, &folder, sites, cores));
     std::fs::remove_dir_all(&folder)?;
     result
 }

@@ -39,13 +39,16 @@ pub(super) struct Filter {
     test: Test,
 }
 
+/// What belongs to each code of a system.
+type ByCode = HashMap<Box<str>, Vec<Box<str>>>;
+
 /// What a CodeSystem says of its concepts besides their codes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hierarchy {
     /// Codes right above a code: by nesting and by the property `parent`.
-    parents: HashMap<Box<str>, Vec<Box<str>>>,
+    parents: ByCode,
     /// Values by property, then by code.
-    properties: HashMap<Box<str>, HashMap<Box<str>, Vec<Box<str>>>>,
+    properties: HashMap<Box<str>, ByCode>,
     /// Nesting means something else than `is-a`.
     other_meaning: bool,
 }
