@@ -10,12 +10,42 @@ use messaging::{
 
 use crate::outcome::Failure;
 
-/// Longest wait for one answer: the router's own time-outs are shorter.
+/// Longest wait for the answer to a write: the router's own time-outs are shorter.
 const ANSWER: Duration = Duration::from_secs(90);
-/// Longest wait for the name of the own site.
-const SITE_ANSWER: Duration = Duration::from_secs(10);
+/// How long the answer to a read at the own endpoint is waited for, each time it is asked for. A router that
+/// dies takes the requests it has with it; a process that waits for a reply has no time for the longest wait.
+const OWN_READ: [Duration; 4] = seconds([3, 9, 26, 52]);
+/// The same at a partner, who may be slow.
+const PARTNER_READ: [Duration; 2] = seconds([30, 60]);
+/// The same for the name of the own site, which a router knows.
+const SITE: [Duration; 3] = seconds([2, 3, 5]);
 /// Pages of one search at most: far more than an allow list has, and an end if pages go in circles.
 const MAX_PAGES: usize = 1_000;
+
+const fn seconds<const N: usize>(numbers: [u64; N]) -> [Duration; N] {
+    let mut durations = [Duration::ZERO; N];
+    let mut index = 0;
+    while index < N {
+        durations[index] = Duration::from_secs(numbers[index]);
+        index += 1;
+    }
+    durations
+}
+
+/// Asks once for each wait, until there is an answer. Only for what may be asked twice.
+async fn repeated<A, F>(waits: &[Duration], ask: impl Fn(Duration) -> F) -> Result<A, RequestError>
+where
+    F: Future<Output = Result<A, RequestError>>,
+{
+    let (last, others) = waits.split_last().unwrap_or((&ANSWER, &[]));
+    for wait in others {
+        match ask(*wait).await {
+            Err(RequestError::Unavailable { .. }) => {}
+            answered => return answered,
+        }
+    }
+    ask(*last).await
+}
 
 /// The endpoints a handler can reach. Cheap to clone.
 #[derive(Clone)]
@@ -46,7 +76,7 @@ impl Endpoints {
 
     /// Who this site is.
     pub(crate) async fn site(&self) -> Result<Site, Failure> {
-        self.nats.ask(subject::ROUTER_SITE, &(), SITE_ANSWER).await.map_err(internal)
+        repeated(&SITE, |wait| self.nats.ask(subject::ROUTER_SITE, &(), wait)).await.map_err(internal)
     }
 
     /// All resources, matches and includes, that a strict search at the own endpoint finds, over all
@@ -95,7 +125,13 @@ impl Endpoints {
             if_match: None,
             body,
         };
-        match self.nats.request(subject::EGRESS, &request, ANSWER).await.map_err(internal)? {
+        let waits: &[Duration] = match (method, own) {
+            ("GET", true) => &OWN_READ,
+            ("GET", false) => &PARTNER_READ,
+            _ => &[ANSWER],
+        };
+        let answer = repeated(waits, |wait| self.nats.request(subject::EGRESS, &request, wait)).await;
+        match answer.map_err(internal)? {
             EgressReply::Answer { status: 200..=299, location, body, .. } => Ok(Answer { location, body }),
             EgressReply::Answer { status: status @ (429 | 500..=599), .. } if own => {
                 Err(Failure::Unavailable(format!("{name} answered {status}")))

@@ -306,7 +306,6 @@ fn filters_of_value_sets() {
         ("other = 1", "shift day early night deep office"),
         ("level is-a 1", "shift day early night deep office"),
         ("code regex (", "shift day early night deep office"),
-        ("code child-of shift", "shift day early night deep office"),
     ];
     for (filter, expected) in table {
         let [property, op, value] = filter.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{filter}") };

@@ -300,7 +300,9 @@ fn leading(criteria: &[Criterion]) -> Option<usize> {
             Test::References(any) => any.len() == 1,
             _ => false,
         };
-        criterion.modifier == Modifier::Identifier || one && criterion.modifier == Modifier::None
+        let asked = criterion.modifier == Modifier::Identifier || one && criterion.modifier == Modifier::None;
+        // The rows of a parameter that every type has are not those of one type.
+        asked && !criterion.parameter.name.starts_with('_')
     };
     let selective = |criterion: &Criterion| one_value(criterion) && criterion.parameter.name != "status";
     criteria.iter().position(selective).or_else(|| criteria.iter().position(one_value))
