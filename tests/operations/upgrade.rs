@@ -1,7 +1,8 @@
 //! What an earlier version left behind goes on under this one: stored Tasks, and instances that wait.
 //!
 //! `upgrade/<version>/{fhir,engine}.sql` are dumps of a site's two databases as that version left them when it
-//! was stopped in the middle of work. A release records its own:
+//! was stopped in the middle of work; what was recorded before a version had its last migration is its `-rc`. A
+//! release records its own:
 //! `DSF_RECORD=0.2.0 cargo test -p end-to-end --test upgrade`.
 use std::path::{Path, PathBuf};
 
