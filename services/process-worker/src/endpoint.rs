@@ -14,23 +14,14 @@ use crate::outcome::Failure;
 const ANSWER: Duration = Duration::from_secs(90);
 /// How long the answer to a read at the own endpoint is waited for, each time it is asked for. A router that
 /// dies takes the requests it has with it; a process that waits for a reply has no time for the longest wait.
-const OWN_READ: [Duration; 4] = seconds([3, 9, 26, 52]);
+const OWN_READ: [Duration; 4] =
+    [Duration::from_secs(3), Duration::from_secs(9), Duration::from_secs(26), Duration::from_secs(52)];
 /// The same at a partner, who may be slow.
-const PARTNER_READ: [Duration; 2] = seconds([30, 60]);
+const PARTNER_READ: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(60)];
 /// The same for the name of the own site, which a router knows.
-const SITE: [Duration; 3] = seconds([2, 3, 5]);
+const SITE: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(3), Duration::from_secs(5)];
 /// Pages of one search at most: far more than an allow list has, and an end if pages go in circles.
 const MAX_PAGES: usize = 1_000;
-
-const fn seconds<const N: usize>(numbers: [u64; N]) -> [Duration; N] {
-    let mut durations = [Duration::ZERO; N];
-    let mut index = 0;
-    while index < N {
-        durations[index] = Duration::from_secs(numbers[index]);
-        index += 1;
-    }
-    durations
-}
 
 /// Asks once for each wait, until there is an answer. Only for what may be asked twice.
 async fn repeated<A, F>(waits: &[Duration], ask: impl Fn(Duration) -> F) -> Result<A, RequestError>
@@ -162,6 +153,29 @@ fn internal(error: RequestError) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_answers_is_asked_again() {
+        let silent = || RequestError::Unavailable { subject: "s".to_owned(), reason: "silent".to_owned() };
+        let asked = RefCell::new(Vec::new());
+        let ask = |answers_at: usize| {
+            let asked = &asked;
+            asked.borrow_mut().clear();
+            move |wait| {
+                asked.borrow_mut().push(wait);
+                let answer = if asked.borrow().len() == answers_at { Ok(()) } else { Err(silent()) };
+                std::future::ready(answer)
+            }
+        };
+        assert!(repeated(&SITE, ask(2)).await.is_ok());
+        assert_eq!(asked.borrow()[..], SITE[..2]);
+        assert!(repeated(&SITE, ask(9)).await.is_err());
+        assert_eq!(asked.borrow()[..], SITE, "each wait once, then it is an error");
+    }
+
     #[test]
     fn links_of_pages_become_paths() {
         for (link, path) in [
