@@ -46,6 +46,8 @@ const CLAIM_WAIT: Duration = Duration::from_secs(2);
 const CLIENTS: usize = 64;
 /// Instances whose timers and messages are looked at while others wait.
 const SAMPLES: usize = 200;
+/// Waiting instances that are copied by one statement.
+const BALLAST: i64 = 100_000;
 /// Time the sampled timers run.
 const TIMER: Duration = Duration::from_secs(2);
 /// Longest wait for the last instances of a measurement.
@@ -107,7 +109,7 @@ async fn measure(
     let mut there = 0;
     for count in waiting {
         progress.step(&format!("{count} waiting instances"));
-        bench.ballast(postgres, count.saturating_sub(there)).await?;
+        bench.ballast(postgres, count.saturating_sub(there), progress).await?;
         there = *count;
         stop(&mut engines).await;
         let started = Instant::now();
@@ -350,25 +352,42 @@ impl Bench {
     }
 
     /// Adds waiting instances: copies of a real one, with a timer each.
-    async fn ballast(&self, postgres: &Postgres, count: u64) -> Result<()> {
+    async fn ballast(&self, postgres: &Postgres, count: u64, progress: &Progress) -> Result<()> {
         let key = self.start("wait").await?;
         let database = postgres.client(SITE).await?;
-        let count = i64::try_from(count)?;
-        database
-            .execute(
-                "with copies as (
-                     insert into instance
-                     select c.* from instance i, generate_series(1, $2::bigint) n,
-                         lateral jsonb_populate_record(i, jsonb_build_object('id', md5($1::text || n)::uuid,
-                             'business_key', 'ballast-' || $1::text || '-' || n, 'fresh_until', null)) c
-                     where i.business_key = $1::text
-                     returning id)
-                 insert into timer (id, instance, activity, due)
-                 select gen_random_uuid(), id, 'late', now() + interval '1 day' from copies",
-                &[&key, &count],
+        // All columns but those that make a copy an instance of its own.
+        let row = database
+            .query_one(
+                "select string_agg(format('%I', attname), ', ') from pg_attribute
+                 where attrelid = 'instance'::regclass and attnum > 0 and not attisdropped
+                     and attname not in ('id', 'business_key', 'fresh_until')",
+                &[],
             )
             .await?;
-        database.batch_execute("analyze instance; analyze timer").await?;
+        let columns: String = row.try_get(0)?;
+        let copy = format!(
+            "with original as (select * from instance where business_key = $1::text),
+             copies as (
+                 insert into instance (id, business_key, {columns})
+                 select md5($1::text || n)::uuid, 'ballast-' || $1::text || '-' || n, {columns}
+                 from generate_series($2::bigint, $3::bigint) n, original
+                 returning id)
+             insert into timer (id, instance, activity, due)
+             select gen_random_uuid(), id, 'late', now() + interval '1 day' from copies"
+        );
+        let copy = database.prepare(&copy).await?;
+        let count = i64::try_from(count)?;
+        let mut there = 0;
+        while there < count {
+            let next = count.min(there + BALLAST);
+            database.execute(&copy, &[&key, &(there + 1), &next]).await?;
+            there = next;
+            progress.step(&format!("{there} of {count} copied"));
+        }
+        // One at a time: together they would be a transaction.
+        for table in ["instance", "timer"] {
+            database.batch_execute(&format!("vacuum analyze {table}")).await?;
+        }
         Ok(())
     }
 
@@ -386,7 +405,6 @@ impl Bench {
             async move { bench.start("sequence").await.map(drop) }
         })
         .await?;
-        self.drained().await?;
         let mut latencies = Vec::new();
         for key in keys {
             let ended = self.ended(&key).await?;
@@ -397,6 +415,8 @@ impl Bench {
             let took = Duration::try_from(at("end")? - at("start")?).unwrap_or_default();
             latencies.push(took.saturating_sub(TIMER));
         }
+        // Not before: counting a million instances again and again would be the load.
+        self.drained().await?;
         latencies.sort_unstable();
         Ok(Load { elapsed: begin.elapsed(), latencies })
     }

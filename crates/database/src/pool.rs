@@ -74,8 +74,10 @@ impl Pool {
             Plans::ByValues => "",
             Plans::Once => " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off",
         };
+        // No statement of ours lives long enough to earn what compiling it costs (hundreds of milliseconds,
+        // again and again, once a table holds a million rows).
         config.options(format!(
-            "-c statement_timeout={} -c idle_in_transaction_session_timeout={} -c timezone=UTC{plans}",
+            "-c jit=off -c statement_timeout={} -c idle_in_transaction_session_timeout={} -c timezone=UTC{plans}",
             STATEMENT_TIMEOUT.as_millis(),
             IDLE_TRANSACTION_TIMEOUT.as_millis()
         ));

@@ -41,6 +41,11 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "search in the index",
         sql: include_str!("../../migrations/5-search-in-the-index.sql"),
     },
+    Migration {
+        version: 6,
+        name: "current version by id",
+        sql: include_str!("../../migrations/6-current-by-id.sql"),
+    },
 ];
 
 /// Channel on which writers of [`WATCHED`] types and of definitions notify; the payload is the type.

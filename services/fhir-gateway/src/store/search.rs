@@ -137,10 +137,24 @@ impl<C: GenericClient> Session<C> {
         limit: i64,
     ) -> Result<Vec<(Uuid, u64)>, database::Error> {
         let mut statement = Statement::default();
-        let conditions = conditions(&mut statement, resource_type, criteria, &AccessFilter::Everything);
+        // Each condition that few resources fulfil is looked up in the index by itself, and only what fulfils
+        // all of them is looked at: as one join, its plan would depend on what the server believes about tables
+        // that a transaction is just filling.
+        let (selective, others): (Vec<_>, Vec<_>) = criteria.iter().partition(|one| is_selective(one));
+        let found: Vec<String> = selective.iter().map(|criterion| ids(&mut statement, criterion)).collect();
+        let others = conditions(&mut statement, resource_type, others, &AccessFilter::Everything);
         let limit = statement.bind(limit);
-        statement.sql =
-            format!("SELECT r.id, r.version FROM resource r WHERE {conditions} ORDER BY r.id LIMIT {limit}");
+        statement.sql = match found.is_empty() {
+            true => {
+                format!("SELECT r.id, r.version FROM resource r WHERE {others} ORDER BY r.id LIMIT {limit}")
+            }
+            false => format!(
+                "WITH s AS MATERIALIZED ({}) SELECT r.id, r.version FROM s CROSS JOIN LATERAL \
+                 (SELECT r.id, r.version FROM resource r WHERE r.id = s.id AND {others} LIMIT 1) r \
+                 ORDER BY r.id LIMIT {limit}",
+                found.join(" INTERSECT ")
+            ),
+        };
         let rows = self.once(&statement).await?;
         Ok(rows.iter().map(|row| (row.get(0), row.get::<_, i64>(1).unsigned_abs())).collect())
     }
@@ -155,8 +169,9 @@ impl<C: GenericClient> Session<C> {
     ) -> Result<Vec<Uuid>, database::Error> {
         let rows = self
             .rows(
-                "SELECT DISTINCT s.id FROM search_value s WHERE s.parameter = $1 AND s.value = $2 AND s.extra = $3 \
-                 ORDER BY s.id LIMIT $4",
+                // `OFFSET 0`: the values are looked up first, not met with in the order of ids.
+                "SELECT DISTINCT s.id FROM (SELECT s.id FROM search_value s \
+                 WHERE s.parameter = $1 AND s.value = $2 AND s.extra = $3 OFFSET 0) s ORDER BY s.id LIMIT $4",
                 &[&format!("{resource_type}.identifier"), &kept(value), &system, &limit],
             )
             .await?;
@@ -178,7 +193,7 @@ impl<C: GenericClient> Session<C> {
                 continue;
             }
             let mut statement = Statement::default();
-            let allowed = conditions(&mut statement, target, &[], &filter);
+            let allowed = conditions(&mut statement, target, [], &filter);
             let (key, ids) = (statement.bind(parameter.key), statement.bind(ids.to_vec()));
             let join = match parameter.kind {
                 ParameterKind::Uri => {
@@ -217,7 +232,7 @@ impl<C: GenericClient> Session<C> {
             return Ok(Vec::new());
         }
         let mut statement = Statement::default();
-        let allowed = conditions(&mut statement, include.source, &[], &filter);
+        let allowed = conditions(&mut statement, include.source, [], &filter);
         let references: Vec<String> = ids.iter().map(|id| format!("{resource_type}/{id}")).collect();
         let (key, references) = (statement.bind(parameter.key), statement.bind(references));
         statement.sql = format!(
@@ -293,19 +308,38 @@ fn matches(statement: &mut Statement, query: &Query, filter: &AccessFilter) -> (
 /// one value, or for an identifier. Of several, one that is not about the status: that is the one most
 /// resources share.
 fn leading(criteria: &[Criterion]) -> Option<usize> {
-    let one_value = |criterion: &Criterion| {
-        let one = match &criterion.test {
-            Test::Token { code, .. } => code.is_some(),
-            Test::Uri { .. } => true,
-            Test::References(any) => any.len() == 1,
-            _ => false,
-        };
-        let asked = criterion.modifier == Modifier::Identifier || one && criterion.modifier == Modifier::None;
-        // The rows of a parameter that every type has are not those of one type.
-        asked && !criterion.parameter.name.starts_with('_')
+    criteria.iter().position(is_selective).or_else(|| criteria.iter().position(asks_for_one))
+}
+
+/// Whether a criterion asks for one value, or for an identifier, of a parameter whose rows are those of one type.
+fn asks_for_one(criterion: &Criterion) -> bool {
+    let one = match &criterion.test {
+        Test::Token { code, .. } => code.is_some(),
+        Test::Uri { .. } => true,
+        Test::References(any) => any.len() == 1,
+        _ => false,
     };
-    let selective = |criterion: &Criterion| one_value(criterion) && criterion.parameter.name != "status";
-    criteria.iter().position(selective).or_else(|| criteria.iter().position(one_value))
+    let asked = criterion.modifier == Modifier::Identifier || one && criterion.modifier == Modifier::None;
+    // The rows of a parameter that every type has are not those of one type.
+    asked && !criterion.parameter.name.starts_with('_')
+}
+
+/// Whether few resources fulfil a criterion, as far as its form tells: most resources share a status.
+fn is_selective(criterion: &Criterion) -> bool {
+    asks_for_one(criterion) && criterion.parameter.name != "status"
+}
+
+/// Ids of the resources that fulfil a criterion of one value, each once.
+fn ids(statement: &mut Statement, criterion: &Criterion) -> String {
+    let value = value(statement, &criterion.test, criterion.modifier);
+    if criterion.modifier == Modifier::Identifier {
+        let [logical, literal] = identifier_of_reference(statement, criterion.parameter, &value);
+        return format!(
+            "(SELECT s.id FROM search_value s WHERE {logical} UNION SELECT s.id FROM search_value s WHERE {literal})"
+        );
+    }
+    let key = statement.bind(criterion.parameter.key);
+    format!("(SELECT DISTINCT s.id FROM search_value s WHERE s.parameter = {key} AND {value})")
 }
 
 /// Whether a test says what `extra` is. Then rows of one resource differ in what is asked for.
@@ -331,15 +365,15 @@ fn readable(statement: &mut Statement, alias: &str, filter: &AccessFilter) -> St
 }
 
 /// All conditions on `resource r`.
-fn conditions(
+fn conditions<'a>(
     statement: &mut Statement,
     resource_type: &str,
-    criteria: &[Criterion],
+    criteria: impl IntoIterator<Item = &'a Criterion>,
     filter: &AccessFilter,
 ) -> String {
     let ty = statement.bind(resource_type.to_owned());
     let mut parts = vec![format!("r.type = {ty} AND r.current AND r.deleted IS NULL")];
-    parts.extend(criteria.iter().map(|criterion| condition(statement, criterion)));
+    parts.extend(criteria.into_iter().map(|criterion| condition(statement, criterion)));
     let allowed = match resource_type {
         "Binary" => access(statement, true, filter),
         _ => readable(statement, "r", filter),
@@ -410,9 +444,9 @@ fn identifier_of_reference(statement: &mut Statement, parameter: &Parameter, val
     [
         format!("s.parameter = {logical} AND {value}"),
         format!(
-            "s.parameter = {literal} AND s.value IN \
-             (SELECT split_part(s.parameter, '.', 1) || '/' || s.id::text FROM search_value s \
-             WHERE s.parameter = ANY({targets}) AND {value})"
+            "s.parameter = {literal} AND s.value = ANY(ARRAY(\
+             SELECT split_part(s.parameter, '.', 1) || '/' || s.id::text FROM search_value s \
+             WHERE s.parameter = ANY({targets}) AND {value}))"
         ),
     ]
 }
