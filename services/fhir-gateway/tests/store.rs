@@ -57,6 +57,13 @@ fn url_pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
     })
 }
 
+/// Ids of what fulfils a condition, as conditional writes and references ask.
+async fn find(session: &Connection, resource_type: &str, text: &str) -> Vec<Uuid> {
+    let criteria = parse_criteria(resource_type, &pairs(text)).unwrap().unwrap();
+    let found = session.find(resource_type, &criteria, 2).await.unwrap();
+    found.into_iter().map(|(id, _)| id).collect()
+}
+
 /// Searches with everything allowed; total and ids of the first page.
 async fn search(session: &Connection, resource_type: &str, text: &str) -> (u64, Vec<Uuid>) {
     filtered(session, resource_type, text, &AccessFilter::Everything).await
@@ -104,6 +111,73 @@ fn endpoint(name: &str, organization: Uuid) -> String {
         "connectionType":{{"code":"hl7-fhir-rest"}},"payloadType":[{{"text":"any"}}],
         "managingOrganization":{{"reference":"Organization/{organization}"}}}}"#
     )
+}
+
+/// Rows and index entries that the one connection of a pool has read since the server started.
+async fn rows_read(store: &Store) -> i64 {
+    let client = store.pool().get().await.unwrap();
+    client.execute("SELECT pg_stat_force_next_flush()", &[]).await.unwrap();
+    let statement = "SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables)::bigint \
+                     + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes)::bigint";
+    client.query_one(statement, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn conditions_and_reads_cost_what_they_find() {
+    /// Organizations, and earlier versions of each.
+    const MEMBERS: usize = 200;
+    const VERSIONS: u64 = 20;
+    let cluster = Cluster::start().await;
+    let store = Store::new(cluster.pool_of(1, MIGRATIONS).await);
+    let session = store.session().await.unwrap();
+    let mut members = Vec::new();
+    for member in 0..MEMBERS {
+        let json = organization(&format!("member-{member}.test"), None);
+        let id = create(&session, &json, START, &[]).await;
+        for number in 2..=VERSIONS + 1 {
+            session.write(&version(&json, id, number, START, &[])).await.unwrap();
+        }
+        members.push(id);
+    }
+    let affiliation = |member: Uuid| {
+        format!(
+            r#"{{"resourceType":"OrganizationAffiliation","active":true,
+            "organization":{{"reference":"Organization/{}"}},
+            "participatingOrganization":{{"reference":"Organization/{member}"}}}}"#,
+            members[0]
+        )
+    };
+    let wanted = create(&session, &affiliation(members[7]), START, &[]).await;
+    drop(session);
+
+    let identifier = |member: usize| format!("{ORGANIZATION_SYSTEM}|member-{member}.test");
+    let by_identifier = format!("identifier={}&active=true", identifier(7));
+    let by_both = format!(
+        "primary-organization:identifier={}&participating-organization:identifier={}",
+        identifier(0),
+        identifier(7)
+    );
+    // The first one passes the entries of earlier versions in the index and marks them.
+    for measured in [false, true] {
+        for (resource_type, condition, expected) in
+            [("Organization", &by_identifier, members[7]), ("OrganizationAffiliation", &by_both, wanted)]
+        {
+            let before = rows_read(&store).await;
+            let session = store.session().await.unwrap();
+            let found = find(&session, resource_type, condition).await;
+            assert_eq!(found, [expected], "{resource_type}?{condition}");
+            drop(session);
+            let read = rows_read(&store).await - before;
+            assert!(!measured || read < 50, "{resource_type}?{condition} has read {read} rows");
+        }
+        let before = rows_read(&store).await;
+        let session = store.session().await.unwrap();
+        let organization = session.read("Organization", members[7]).await.unwrap().unwrap();
+        assert_eq!(organization.version, VERSIONS + 1);
+        drop(session);
+        let read = rows_read(&store).await - before;
+        assert!(!measured || read < 10, "one resource, {read} rows");
+    }
 }
 
 #[tokio::test]

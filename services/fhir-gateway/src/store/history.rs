@@ -52,7 +52,7 @@ impl<C: GenericClient> Session<C> {
         }
         let mut conditions = format!("({})", types.join(" OR "));
         if let Some(id) = id {
-            conditions.push_str(&format!(" AND r.id = {}", statement.bind(id)));
+            conditions.push_str(&format!(" IS TRUE AND r.id = {}", statement.bind(id)));
         }
         let mut times = Vec::new();
         if let Some(since) = query.since {

@@ -1,7 +1,9 @@
 //! Resources in PostgreSQL: versions, search index, read rights, unique keys and the outbox.
 //!
 //! Invariants: knows no HTTP and decides nothing about rights; a version, its index values, its keys
-//! and its events are written by one statement, so that none is ever without the others.
+//! and its events are written by one statement, so that none is ever without the others. Whatever the server
+//! believes about its tables, a statement that names an id begins there: `(type = $2) IS TRUE` keeps the planner
+//! from indexes that begin with the type.
 mod capabilities;
 mod data;
 mod figures;

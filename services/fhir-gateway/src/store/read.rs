@@ -35,8 +35,9 @@ pub(super) fn data_of(row: &Row) -> Option<DataRef> {
 impl<C: GenericClient> Session<C> {
     /// The last version of a resource, deleted or not.
     pub async fn read(&self, resource_type: &str, id: Uuid) -> Result<Option<Stored>, database::Error> {
-        let statement =
-            format!("SELECT {COLUMNS} FROM resource r WHERE r.id = $1 AND r.type = $2 AND r.current");
+        let statement = format!(
+            "SELECT {COLUMNS} FROM resource r WHERE r.id = $1 AND (r.type = $2) IS TRUE AND r.current"
+        );
         let rows = self.rows(&statement, &[&id, &resource_type]).await?;
         Ok(rows.first().map(stored))
     }
@@ -78,7 +79,7 @@ impl<C: GenericClient> Session<C> {
     pub async fn several(&self, resource_type: &str, ids: &[Uuid]) -> Result<Vec<Stored>, database::Error> {
         let statement = format!(
             "SELECT {COLUMNS} FROM resource r \
-             WHERE r.id = ANY($1) AND r.type = $2 AND r.current AND r.deleted IS NULL ORDER BY r.id"
+             WHERE r.id = ANY($1) AND (r.type = $2) IS TRUE AND r.current AND r.deleted IS NULL ORDER BY r.id"
         );
         Ok(self.rows(&statement, &[&ids, &resource_type]).await?.iter().map(stored).collect())
     }
@@ -120,7 +121,7 @@ impl<C: GenericClient> Session<C> {
     ) -> Result<bool, database::Error> {
         let rows = self
             .rows(
-                "SELECT 1 FROM resource WHERE id = $1 AND type = $2 AND current AND deleted IS NULL \
+                "SELECT 1 FROM resource WHERE id = $1 AND (type = $2) IS TRUE AND current AND deleted IS NULL \
                  AND ($3::bigint IS NULL OR version >= $3) LIMIT 1",
                 &[&id, &resource_type, &version],
             )

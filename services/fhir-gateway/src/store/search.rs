@@ -141,20 +141,27 @@ impl<C: GenericClient> Session<C> {
         // all of them is looked at: as one join, its plan would depend on what the server believes about tables
         // that a transaction is just filling.
         let (selective, others): (Vec<_>, Vec<_>) = criteria.iter().partition(|one| is_selective(one));
-        let found: Vec<String> = selective.iter().map(|criterion| ids(&mut statement, criterion)).collect();
-        let others = conditions(&mut statement, resource_type, others, &AccessFilter::Everything);
-        let limit = statement.bind(limit);
-        statement.sql = match found.is_empty() {
-            true => {
-                format!("SELECT r.id, r.version FROM resource r WHERE {others} ORDER BY r.id LIMIT {limit}")
+        if selective.is_empty() {
+            let all = conditions(&mut statement, resource_type, others, &AccessFilter::Everything);
+            let limit = statement.bind(limit);
+            statement.sql =
+                format!("SELECT r.id, r.version FROM resource r WHERE {all} ORDER BY r.id LIMIT {limit}");
+        } else {
+            let found: Vec<String> =
+                selective.into_iter().map(|criterion| ids(&mut statement, criterion)).collect();
+            let mut own = format!("(r.type = {}) IS TRUE", statement.bind(resource_type.to_owned()));
+            own.push_str(" AND r.current AND r.deleted IS NULL");
+            for criterion in others {
+                own.push_str(&format!(" AND {}", probe(&mut statement, criterion)));
             }
-            false => format!(
+            let limit = statement.bind(limit);
+            statement.sql = format!(
                 "WITH s AS MATERIALIZED ({}) SELECT r.id, r.version FROM s CROSS JOIN LATERAL \
-                 (SELECT r.id, r.version FROM resource r WHERE r.id = s.id AND {others} LIMIT 1) r \
+                 (SELECT r.id, r.version FROM resource r WHERE r.id = s.id AND {own} LIMIT 1) r \
                  ORDER BY r.id LIMIT {limit}",
                 found.join(" INTERSECT ")
-            ),
-        };
+            );
+        }
         let rows = self.once(&statement).await?;
         Ok(rows.iter().map(|row| (row.get(0), row.get::<_, i64>(1).unsigned_abs())).collect())
     }
@@ -305,8 +312,7 @@ fn matches(statement: &mut Statement, query: &Query, filter: &AccessFilter) -> (
 }
 
 /// The criterion whose index rows are the matches, one for each, where there is such a criterion: it asks for
-/// one value, or for an identifier. Of several, one that is not about the status: that is the one most
-/// resources share.
+/// one value, or for an identifier. Of several, one that few resources fulfil.
 fn leading(criteria: &[Criterion]) -> Option<usize> {
     criteria.iter().position(is_selective).or_else(|| criteria.iter().position(asks_for_one))
 }
@@ -324,9 +330,11 @@ fn asks_for_one(criterion: &Criterion) -> bool {
     asked && !criterion.parameter.name.starts_with('_')
 }
 
-/// Whether few resources fulfil a criterion, as far as its form tells: most resources share a status.
+/// Whether few resources fulfil a criterion, as far as its form tells: most share their codes, status or
+/// `active` for example, with many others.
 fn is_selective(criterion: &Criterion) -> bool {
-    asks_for_one(criterion) && criterion.parameter.name != "status"
+    let parameter = criterion.parameter;
+    asks_for_one(criterion) && (parameter.kind != ParameterKind::Token || parameter.name == "identifier")
 }
 
 /// Ids of the resources that fulfil a criterion of one value, each once.
@@ -397,6 +405,19 @@ pub(super) fn access(statement: &mut Statement, binary: bool, filter: &AccessFil
         ),
         false => format!(" AND r.read_tags && {tags}"),
     }
+}
+
+/// A criterion as a look at one resource; `OFFSET 0` keeps the planner from finding all that fulfil it first.
+fn probe(statement: &mut Statement, criterion: &Criterion) -> String {
+    let own = criterion.parameter.name.starts_with('_');
+    if own || !matches!(criterion.modifier, Modifier::None | Modifier::Exact) {
+        return condition(statement, criterion);
+    }
+    let value = value(statement, &criterion.test, criterion.modifier);
+    let key = statement.bind(criterion.parameter.key);
+    format!(
+        "EXISTS (SELECT FROM search_value s WHERE s.id = r.id AND s.parameter = {key} AND {value} OFFSET 0)"
+    )
 }
 
 fn condition(statement: &mut Statement, criterion: &Criterion) -> String {

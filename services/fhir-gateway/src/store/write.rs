@@ -103,14 +103,14 @@ const CREATE: &str = "WITH written AS (
 
 const UPDATE: &str = "WITH replaced AS (
     UPDATE resource SET current = false
-    WHERE id = $2 AND type = $1 AND version = $3::bigint - 1 AND current AND deleted IS NULL RETURNING 1)
+    WHERE id = $2 AND (type = $1) IS TRUE AND version = $3::bigint - 1 AND current AND deleted IS NULL RETURNING 1)
   , unindexed AS (DELETE FROM search_value WHERE id = $2 AND EXISTS (SELECT FROM replaced) RETURNING 1)
   , written AS (
     INSERT INTO resource (type, id, version, last_updated, content, read_tags, context_id, context_version, data_id, data_size)
     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $22, $23 FROM replaced RETURNING readers)";
 
 const DELETE: &str = "WITH written AS (
-    UPDATE resource SET deleted = $3 WHERE id = $2 AND type = $1 AND current AND deleted IS NULL RETURNING 1)
+    UPDATE resource SET deleted = $3 WHERE id = $2 AND (type = $1) IS TRUE AND current AND deleted IS NULL RETURNING 1)
   , unindexed AS (DELETE FROM search_value WHERE id = $2 AND EXISTS (SELECT FROM written) RETURNING 1)
   , keys AS (DELETE FROM unique_key WHERE id = $2 AND EXISTS (SELECT FROM written) RETURNING 1)
   SELECT (SELECT count(*) FROM written) AS written,
@@ -209,8 +209,8 @@ pub enum Erased {
 }
 
 const ERASE: &str = "WITH erased AS (
-    DELETE FROM resource WHERE id = $1 AND type = $2
-      AND EXISTS (SELECT FROM resource r WHERE r.id = $1 AND r.type = $2 AND r.current AND r.deleted IS NOT NULL) RETURNING 1)
+    DELETE FROM resource WHERE id = $1 AND (type = $2) IS TRUE
+      AND EXISTS (SELECT FROM resource r WHERE r.id = $1 AND (r.type = $2) IS TRUE AND r.current AND r.deleted IS NOT NULL) RETURNING 1)
   SELECT count(*) AS erased FROM erased";
 
 impl<C: GenericClient> Session<C> {

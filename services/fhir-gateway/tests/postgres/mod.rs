@@ -21,11 +21,16 @@ impl Cluster {
 
     /// A pool with its schema prepared.
     pub async fn pool(&self, migrations: &[Migration]) -> Pool {
+        self.pool_of(16, migrations).await
+    }
+
+    /// A pool of at most so many connections, with its schema prepared.
+    pub async fn pool_of(&self, max_connections: usize, migrations: &[Migration]) -> Pool {
         let pool = Pool::new(&DatabaseConfig {
             url: self.server.url("postgres"),
             password: None,
             ca: None,
-            max_connections: 16,
+            max_connections,
             allow_unsafe_durability: false,
             application: "store-test",
             plans: database::Plans::ByValues,
