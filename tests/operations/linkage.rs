@@ -7,6 +7,7 @@ use aho_corasick::AhoCorasick;
 use anyhow::{Context, Result, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use end_to_end::{stand_with, wait_for};
+use linkage::bits::Bits;
 use messaging::{
     hospital::{CountReply, DataRequest, DecideReply, DecideRequest, IdsReply, Query},
     linkage::{Encoded, Matcher, RunSite, StartRequest},
@@ -27,14 +28,14 @@ const AQL: &str = "SELECT COUNT(e) FROM EHR e CONTAINS COMPOSITION c WHERE c/x =
 /// What a site sends to the third party.
 struct Site {
     organization: String,
-    filters: Vec<String>,
+    filters: Vec<Bits>,
     ids: Vec<String>,
 }
 
 struct Sites(Vec<Site>);
 
 impl Records for Sites {
-    fn piece(&self, site: u32, from: u64) -> (Vec<String>, Vec<String>) {
+    fn piece(&self, site: u32, from: u64) -> (Vec<Bits>, Vec<String>) {
         let (site, from) = (&self.0[site as usize], from as usize);
         let to = site.filters.len().min(from + 500);
         (site.filters[from..to].to_vec(), site.ids[from..to].to_vec())
@@ -82,7 +83,7 @@ async fn data_site(hospital: &Hospital, organization: &str, patients: &[Patient]
         let reply = client.encode(&request_id, "highmed-stub-1", KEYS, ids.to_vec()).await?;
         for encoded in reply.encoded {
             let Encoded::Filter(filter, _) = encoded else { bail!("no filter: {encoded:?}") };
-            filters.push(filter);
+            filters.push(Bits::from_rbf_text(&filter, reply.header.bits as usize)?);
         }
     }
     let ids = (0..filters.len()).map(|at| format!("encrypted-{organization}-{at}")).collect();

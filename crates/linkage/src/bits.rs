@@ -45,6 +45,15 @@ impl Bits {
         &self.words
     }
 
+    /// Appends the words as bytes, the least significant first: what
+    /// [`crate::filters::FilterSet::extend_from_bytes`] reads.
+    pub fn append_to(&self, bytes: &mut Vec<u8>) {
+        bytes.reserve(self.words.len() * size_of::<u64>());
+        for word in &self.words {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+    }
+
     /// Sets a bit; one above the length is left out.
     pub fn set(&mut self, index: usize) {
         if index < self.length {

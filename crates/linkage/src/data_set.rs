@@ -9,6 +9,8 @@
 //! ends alike. Here a key that does not unwrap is replaced by a random one, and decryption goes on to
 //! fail at the tag, as it does for a changed content.
 
+use std::ops::Range;
+
 use aws_lc_rs::digest;
 use aws_lc_rs::rsa::{
     Pkcs1PrivateDecryptingKey, Pkcs1PublicEncryptingKey, PrivateDecryptingKey, PublicEncryptingKey,
@@ -17,7 +19,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 use zeroize::Zeroizing;
 
-use crate::cipher::{OpenError, open, seal};
+use crate::cipher::{BEFORE, BEHIND, OpenError, open_in_place, seal_in_place};
 use crate::secret::Key256;
 
 /// Length of the carried key in bytes.
@@ -98,13 +100,42 @@ impl RecipientKey {
         content: &[u8],
         random: &mut dyn rand::CryptoRng,
     ) -> Result<Vec<u8>, RsaKeyError> {
-        let content_key = Key256::generate(random);
-        let mut message = vec![0; self.key.ciphertext_size()];
-        self.key.encrypt(content_key.expose(), &mut message).map_err(|_| RsaKeyError::Encrypt)?;
-        message.extend(seal(&content_key, parties.context().as_bytes(), content, random));
+        let mut message = Vec::with_capacity(self.before() + content.len() + BEHIND);
+        message.resize(self.before(), 0);
+        message.extend_from_slice(content);
+        self.encrypt_in_place(parties, &mut message, random)?;
         Ok(message)
     }
+
+    /// Bytes of an encrypted data set before the ciphertext: key and IV.
+    #[must_use]
+    pub fn before(&self) -> usize {
+        self.key.ciphertext_size() + BEFORE
+    }
+
+    /// Encrypts where the content lies, for large data sets: `message` has [`RecipientKey::before`] bytes of
+    /// any value, then the content; [`AFTER`] bytes are added.
+    ///
+    /// # Errors
+    /// As [`RecipientKey::encrypt`]; `message` then holds no content any more.
+    pub fn encrypt_in_place(
+        &self,
+        parties: &Parties<'_>,
+        message: &mut Vec<u8>,
+        random: &mut dyn rand::CryptoRng,
+    ) -> Result<(), RsaKeyError> {
+        let content_key = Key256::generate(random);
+        let start = self.key.ciphertext_size();
+        seal_in_place(&content_key, parties.context().as_bytes(), message, start, random);
+        let wrapped = message.get_mut(..start).ok_or(RsaKeyError::Encrypt)?;
+        self.key.encrypt(content_key.expose(), wrapped).map(|_| ()).map_err(|_| RsaKeyError::Encrypt)
+    }
 }
+
+/// Bytes of an encrypted data set after the ciphertext.
+pub const AFTER: usize = BEHIND;
+/// Most bytes that an encrypted data set has more than its content: the longest key, IV and tag.
+pub const OVERHEAD: usize = 1024 + BEFORE + AFTER;
 
 /// Who sends to whom: identifier values of the organizations. Part of what is authenticated.
 #[derive(Debug, Clone, Copy)]
@@ -157,12 +188,31 @@ impl OwnKey {
         message: &[u8],
         random: &mut dyn rand::CryptoRng,
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let mut message = Zeroizing::new(message.to_vec());
+        let content = self.decrypt_in_place(parties, &mut message, random)?;
+        let length = content.len();
+        message.copy_within(content, 0);
+        message.truncate(length);
+        Ok(message)
+    }
+
+    /// Decrypts a data set where it lies; the answer is where the content is then. The tag is checked over
+    /// all of it before that answer; where it is wrong the library wipes what it wrote.
+    ///
+    /// # Errors
+    /// Always the same one, whatever is wrong.
+    pub fn decrypt_in_place(
+        &self,
+        parties: &Parties<'_>,
+        message: &mut [u8],
+        random: &mut dyn rand::CryptoRng,
+    ) -> Result<Range<usize>, OpenError> {
         // Made before anything is known of the message, and for every one.
         let mut content_key = Zeroizing::new([0; CONTENT_KEY]);
         random.fill_bytes(content_key.as_mut_slice());
         let wrapped_length = self.key.key_size_bytes();
         // A message too short for a key has no key to hide: it fails by its length, which everyone sees.
-        let (wrapped, body) = message.split_at_checked(wrapped_length).ok_or(OpenError)?;
+        let (wrapped, body) = message.split_at_mut_checked(wrapped_length).ok_or(OpenError)?;
         let mut unwrapped = Zeroizing::new(vec![0; self.key.min_output_size()]);
         let length = self.key.decrypt(wrapped, &mut unwrapped).map(|key| key.len());
         // All ones when the key is good. Selected without a branch, so that both ways take the same time.
@@ -171,6 +221,8 @@ impl OwnKey {
             *byte = (other & good) | (*byte & !good);
         }
         let key = Key256::from_bytes(content_key.as_slice()).map_err(|_| OpenError)?;
-        open(&key, parties.context().as_bytes(), body)
+        let length = open_in_place(&key, parties.context().as_bytes(), body)?;
+        let start = wrapped_length + BEFORE;
+        Ok(start..start + length)
     }
 }

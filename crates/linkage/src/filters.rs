@@ -130,6 +130,14 @@ impl FilterSet {
         FilterSet { header, words: Vec::new() }
     }
 
+    /// Makes room for so many more filters, so that adding them moves nothing. Where there is none the set
+    /// grows as usual.
+    pub fn reserve(&mut self, filters: usize) {
+        let words = filters.saturating_mul(self.words_per_filter());
+        // What is missing is asked for again when it is needed.
+        let _ = self.words.try_reserve_exact(words);
+    }
+
     /// How the filters were made.
     #[must_use]
     pub fn header(&self) -> &Header {
@@ -166,6 +174,29 @@ impl FilterSet {
             return Err(FilterSetError::TooMany);
         }
         self.words.extend_from_slice(filter.words());
+        Ok(())
+    }
+
+    /// Adds filters at the end, each [`FilterSet::words_per_filter`] words as they lie in memory: eight bytes
+    /// each, the least significant first. All of them or none.
+    ///
+    /// # Errors
+    /// When they are no whole number of filters, one has bits above its length, or the set is full.
+    pub fn extend_from_bytes(&mut self, bytes: &[u8]) -> Result<(), FilterSetError> {
+        let words = self.words_per_filter();
+        let (all, rest) = bytes.as_chunks::<{ WORD / 8 }>();
+        if words == 0 || !rest.is_empty() || !all.len().is_multiple_of(words) {
+            return Err(FilterSetError::Length);
+        }
+        if self.len() + all.len() / words > MAX_FILTERS {
+            return Err(FilterSetError::TooMany);
+        }
+        let used = self.header.bits as usize % WORD;
+        let above = |filter: &[[u8; WORD / 8]]| u64::from_le_bytes(filter[words - 1]) >> used != 0;
+        if used > 0 && all.chunks_exact(words).any(above) {
+            return Err(FilterSetError::BitsAbove);
+        }
+        self.words.extend(all.iter().map(|word| u64::from_le_bytes(*word)));
         Ok(())
     }
 

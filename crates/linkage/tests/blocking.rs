@@ -99,6 +99,11 @@ fn a_matching_tells_how_far_it_is_and_stops_when_asked() {
     let watch = Watch::default();
     compatible_watched(&sets, Strategy::Min, 0.8, &watch).unwrap();
     assert_eq!(watch.progress(), (40_000, 40_000));
+    // With blocking the records of both sites in each table come first.
+    let mut blocked = Options::new(Threshold::HIGHMED);
+    blocked.blocking = Some(Blocking { tables: 3, sample: 4, seed: 1 });
+    let pairs = site_unique(&sets, &["a", "b"], &blocked).unwrap().report.blocking.unwrap().pairs;
+    assert_eq!(blocked.watch.progress(), (3 * 400 + pairs, 3 * 400 + pairs));
     // The watch was asked before: nothing is decided.
     let stopped = Options::new(Threshold::HIGHMED);
     stopped.watch.stop();

@@ -6,11 +6,11 @@ use std::num::NonZeroUsize;
 
 use linkage::bits::Bits;
 use linkage::clk::{Encoder, Folds, Schema};
-use linkage::dice::{Kernel, Least, Threshold, dice};
+use linkage::dice::{Kernel, LANES, Least, Share, Threshold, Tile, dice};
 use linkage::encode::{FilterEncoder, wire_header};
 use linkage::filters::{FilterSet, Header};
 use linkage::idat::{BirthDate, Idat, Text};
-use linkage::matching::{Options, Strategy as Scoring, compatible, site_unique};
+use linkage::matching::{Options, Record, Strategy as Scoring, compatible, site_unique};
 use linkage::profile::{WireProfile, german};
 use linkage::rbf::BloomFilterConfig;
 use linkage::result_set::ResultSet;
@@ -199,6 +199,48 @@ proptest! {
     }
 
     #[test]
+    fn tiles_lose_nothing_and_let_nearly_nothing_else_through(
+        words in 1_usize..70,
+        filters in vec(prop_oneof![any::<u64>(), Just(u64::MAX), Just(0)], 70..900),
+        rows in 0_usize..7,
+        threshold in prop_oneof![0.000_001..=1.0, Just(0.8), Just(1.0)],
+    ) {
+        let threshold = Threshold::new(threshold).unwrap();
+        let share = Share::new(threshold);
+        let filters = &filters[..filters.len() / words * words];
+        let count = |filter: &[u64]| filter.iter().map(|word| word.count_ones()).sum::<u32>();
+        let counts: Vec<u32> = filters.chunks(words).map(count).collect();
+        let rows = rows.min(counts.len());
+        let needs: Vec<u64> = counts[..rows].iter().map(|count| share.need(*count)).collect();
+        let mut tile = Tile::default();
+        // What was there before does not matter.
+        tile.fill(1, &[u64::MAX; 9], &[64; 9], share);
+        tile.fill(words, filters, &counts, share);
+        prop_assert_eq!(tile.blocks(), counts.len().div_ceil(LANES));
+        for kernel in Kernel::available() {
+            let mut hits = vec![0xa5; rows * tile.blocks()];
+            kernel.reach(&filters[..rows * words], &needs, &tile, &mut hits);
+            for (row, hits) in hits.chunks(tile.blocks()).enumerate() {
+                for place in 0..tile.blocks() * LANES {
+                    let hit = hits[place / LANES] >> (place % LANES) & 1 == 1;
+                    let Some(other) = filters.chunks(words).nth(place) else {
+                        prop_assert!(!hit, "{}: nobody is there", kernel.name());
+                        continue;
+                    };
+                    let one = &filters[row * words..][..words];
+                    let common: u32 = one.iter().zip(other).map(|(a, b)| (a & b).count_ones()).sum();
+                    let sum = u64::from(counts[row]) + u64::from(counts[place]);
+                    // What reaches the threshold is hit; what is hit reaches it but for 2^-24 of it.
+                    let reaches = dice(common, counts[row], counts[place]) >= threshold.value();
+                    prop_assert!(hit || !reaches, "{}", kernel.name());
+                    let near = 2.0 * f64::from(common) >= (threshold.value() - 1e-7) * sum as f64;
+                    prop_assert!(near || !hit, "{}", kernel.name());
+                }
+            }
+        }
+    }
+
+    #[test]
     fn dice_is_symmetric_and_the_bound_loses_nothing(a in 0_u32..=200, b in 0_u32..=200, threshold in 0.01..=1.0) {
         let threshold = Threshold::new(threshold).unwrap();
         let least = Least::new(threshold, 200);
@@ -272,10 +314,100 @@ proptest! {
                 .iter()
                 .enumerate()
                 .flat_map(|(site, filters)| {
-                    (0..filters.len()).map(move |index| linkage::matching::Record { site, index })
+                    (0..filters.len()).map(move |index| Record { site, index })
                 })
                 .collect();
             prop_assert_eq!(all, expected);
+        }
+    }
+
+    #[test]
+    fn the_compatible_matcher_is_the_one_of_the_contract(sites in sites(), threshold in 0.0..=1.0) {
+        let sets: Vec<_> = sites.iter().map(|filters| set(filters)).collect();
+        prop_assert_eq!(compatible(&sets, Scoring::Min, threshold).unwrap(), by_hand(&sets, threshold));
+    }
+}
+
+/// The federated matcher with MIN, as record-linkage.md 6 tells it: every score a division.
+fn by_hand(sets: &[FilterSet], threshold: f64) -> Vec<Vec<Record>> {
+    let mut order: Vec<usize> = (0..sets.len()).collect();
+    let largest = order.iter().rev().copied().max_by_key(|site| sets[*site].len());
+    order.retain(|site| Some(*site) != largest);
+    let mut groups: Vec<Vec<Record>> = Vec::new();
+    let words = |record: &Record| sets[record.site].get(record.index).unwrap();
+    let count = |words: &[u64]| words.iter().map(|word| word.count_ones()).sum::<u32>();
+    let score = |a: &[u64], b: &[u64]| {
+        let common = a.iter().zip(b).map(|(a, b)| (a & b).count_ones()).sum();
+        dice(common, count(a), count(b))
+    };
+    for site in largest.into_iter().chain(order) {
+        let visible = groups.len();
+        for index in 0..sets[site].len() {
+            let record = Record { site, index };
+            let mut best: Option<(f64, usize)> = None;
+            for (place, group) in groups[..visible].iter().enumerate() {
+                let scores: Vec<f64> =
+                    group.iter().map(|other| score(words(&record), words(other))).collect();
+                let lowest = scores.iter().copied().fold(f64::INFINITY, f64::min);
+                let joins = lowest >= threshold && !scores.iter().any(|score| score.is_nan());
+                if joins && best.is_none_or(|(highest, _)| lowest > highest) {
+                    best = Some((lowest, place));
+                }
+            }
+            match best {
+                Some((_, place)) => groups[place].push(record),
+                None => groups.push(vec![record]),
+            }
+        }
+    }
+    groups
+}
+
+/// Three sites of more records than are compared at once, of whom many are alike.
+fn many(bits: u32) -> Vec<FilterSet> {
+    use rand::Rng as _;
+    let mut random = rand::rngs::StdRng::seed_from_u64(u64::from(bits));
+    let persons: Vec<Bits> = (0..500)
+        .map(|_| {
+            let mut filter = Bits::new(bits as usize);
+            (0..bits / 2).for_each(|_| filter.set(random.random_range(0..bits) as usize));
+            filter
+        })
+        .collect();
+    let site = |records: usize| {
+        let mut set = FilterSet::new(header(bits));
+        for _ in 0..records {
+            let mut filter = persons[random.random_range(0..persons.len())].clone();
+            (0..random.random_range(0..bits / 6))
+                .for_each(|_| filter.set(random.random_range(0..bits) as usize));
+            set.push(&filter).unwrap();
+        }
+        set
+    };
+    [300, 700, 290].map(site).into()
+}
+
+#[test]
+fn both_matchers_are_exact_beyond_one_tile() {
+    for bits in [100, 1024, 3000] {
+        let sets = many(bits);
+        assert_eq!(compatible(&sets, Scoring::Min, 0.8).unwrap(), by_hand(&sets, 0.8), "{bits} bits");
+        let mut pairs = 0;
+        for (second, set) in sets.iter().enumerate() {
+            for other in &sets[..second] {
+                for (a, b) in set.iter().flat_map(|a| other.iter().map(move |b| (a, b))) {
+                    let count = |words: &[u64]| words.iter().map(|word| word.count_ones()).sum();
+                    let common = a.iter().zip(b).map(|(a, b)| (a & b).count_ones()).sum();
+                    pairs += u64::from(dice(common, count(a), count(b)) >= 0.8);
+                }
+            }
+        }
+        for kernel in Kernel::available() {
+            let mut options = Options::new(Threshold::HIGHMED);
+            options.kernel = kernel;
+            let report = site_unique(&sets, &["a", "b", "c"], &options).unwrap().report;
+            assert_eq!(report.candidates, pairs, "{bits} bits, {}", kernel.name());
+            assert!(report.compared <= report.pairs && report.compared >= pairs, "{report:?}");
         }
     }
 }

@@ -34,6 +34,20 @@ fn data_sets_have_the_layout_of_the_wire_and_one_outcome_for_every_fault() {
     let open = |message: &[u8]| own.decrypt(&PARTIES, message, &mut StdRng::seed_from_u64(8));
     assert_eq!(open(&message).unwrap().as_slice(), content);
 
+    // In place, with content of any kind before; what fails leaves nothing readable.
+    let mut large = vec![7; recipient.before()];
+    large.extend_from_slice(content);
+    recipient.encrypt_in_place(&PARTIES, &mut large, &mut random()).unwrap();
+    assert_eq!((large.len(), open(&large).unwrap().as_slice()), (message.len(), &content[..]));
+    let last = large.len() - 1;
+    large[last] ^= 1;
+    let refused = own.decrypt_in_place(&PARTIES, &mut large, &mut random());
+    assert_eq!(refused.unwrap_err(), OpenError);
+    let readable = |part: &[u8]| large.windows(part.len()).any(|window| window == part);
+    assert!(!readable(&content[..4]), "the tag comes first");
+    let mut short = vec![0; recipient.before() - 1];
+    assert!(recipient.encrypt_in_place(&PARTIES, &mut short, &mut random()).is_err());
+
     let refused = |what: &str, message: &[u8]| assert_eq!(open(message).unwrap_err(), OpenError, "{what}");
     for at in [0, 100, 511, 512, 523, 524, message.len() - 1] {
         let mut changed = message.clone();

@@ -2,13 +2,17 @@
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use async_nats::{Client, ConnectOptions, HeaderMap, Message};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use telemetry::context;
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
-use crate::engine::Reply;
+use crate::{
+    engine::Reply,
+    seal::{Kind, SealError, open, seal},
+};
 
 /// Longest payload our services send, in bytes: the server's limit less room for headers.
 pub const MAX_PAYLOAD: usize = 1024 * 1024 - 16 * 1024;
@@ -54,7 +58,7 @@ pub enum RequestError {
         /// Its size in bytes.
         size: usize,
     },
-    /// Request or answer is not the JSON both sides agreed on.
+    /// Request or answer is not of the form both sides agreed on.
     #[error("message on {subject} does not have the agreed form: {reason}")]
     Form {
         /// Subject that was asked.
@@ -123,8 +127,18 @@ impl Nats {
         request: &Q,
         timeout: Duration,
     ) -> Result<A, RequestError> {
-        let payload = serde_json::to_vec(request)
-            .map_err(|error| RequestError::Form { subject: subject.to_owned(), reason: error.to_string() })?;
+        let form = |reason: String| RequestError::Form { subject: subject.to_owned(), reason };
+        let payload = serde_json::to_vec(request).map_err(|error| form(error.to_string()))?;
+        let answer = self.exchange(subject, payload, timeout).await?;
+        serde_json::from_slice(&answer).map_err(|error| form(format!("answer: {error}")))
+    }
+
+    async fn exchange(
+        &self,
+        subject: &str,
+        payload: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Bytes, RequestError> {
         if payload.len() > MAX_PAYLOAD {
             return Err(RequestError::TooLarge { subject: subject.to_owned(), size: payload.len() });
         }
@@ -135,15 +149,8 @@ impl Nats {
             .payload(payload.into())
             .headers(headers)
             .timeout(Some(timeout));
-        let answer = self
-            .client
-            .send_request(subject.to_owned(), sent)
-            .await
-            .map_err(|error| unavailable(error.to_string()))?;
-        serde_json::from_slice(&answer.payload).map_err(|error| RequestError::Form {
-            subject: subject.to_owned(),
-            reason: format!("answer: {error}"),
-        })
+        let answer = self.client.send_request(subject.to_owned(), sent).await;
+        answer.map(|answer| answer.payload).map_err(|error| unavailable(error.to_string()))
     }
 
     /// As [`Nats::request`], for services that answer with a [`Reply`].
@@ -153,13 +160,20 @@ impl Nats {
         request: &Q,
         timeout: Duration,
     ) -> Result<A, RequestError> {
-        match self.request::<Q, Reply<A>>(subject, request, timeout).await? {
-            Reply::Ok(answer) => Ok(answer),
-            Reply::Invalid(reason) => Err(RequestError::Invalid(reason)),
-            Reply::Unavailable(reason) => {
-                Err(RequestError::Unavailable { subject: subject.to_owned(), reason })
-            }
-        }
+        answered(subject, self.request(subject, request, timeout).await?)
+    }
+
+    /// As [`Nats::ask`], with envelopes ([`crate::seal`]) in place of JSON.
+    pub async fn ask_sealed<Q: Kind, A: Kind>(
+        &self,
+        subject: &str,
+        request: &Q,
+        timeout: Duration,
+    ) -> Result<A, RequestError> {
+        let form =
+            |error: SealError| RequestError::Form { subject: subject.to_owned(), reason: error.to_string() };
+        let answer = self.exchange(subject, seal(request).map_err(form)?, timeout).await?;
+        answered(subject, open::<Reply<A>>(&answer).map_err(form)?)
     }
 
     /// Answers requests on `subject` as a member of `group`, at most `limit` at a time, until the
@@ -179,6 +193,50 @@ impl Nats {
         H: Fn(Q) -> F + Send + Sync + 'static,
         F: Future<Output = A> + Send + 'static,
     {
+        let form: Form<Q, A> = Form {
+            read: |payload| serde_json::from_slice(payload).map_err(|error| error.to_string()),
+            write: |answer| serde_json::to_vec(answer).ok(),
+            invalid,
+        };
+        self.serve_in(form, subject, group, limit, handler).await
+    }
+
+    /// As [`Nats::serve`], with envelopes ([`crate::seal`]) in place of JSON.
+    pub async fn serve_sealed<Q, A, H, F>(
+        &self,
+        subject: &str,
+        group: &str,
+        limit: usize,
+        handler: H,
+    ) -> Result<tokio::task::JoinHandle<()>, RequestError>
+    where
+        Q: Kind + Send + 'static,
+        A: Kind + Send + Sync + 'static,
+        H: Fn(Q) -> F + Send + Sync + 'static,
+        F: Future<Output = Reply<A>> + Send + 'static,
+    {
+        let form: Form<Q, Reply<A>> = Form {
+            read: |payload| open(payload).map_err(|error| error.to_string()),
+            write: |answer| seal(answer).ok(),
+            invalid: Reply::Invalid,
+        };
+        self.serve_in(form, subject, group, limit, handler).await
+    }
+
+    async fn serve_in<Q, A, H, F>(
+        &self,
+        form: Form<Q, A>,
+        subject: &str,
+        group: &str,
+        limit: usize,
+        handler: H,
+    ) -> Result<tokio::task::JoinHandle<()>, RequestError>
+    where
+        Q: Send + 'static,
+        A: Send + Sync + 'static,
+        H: Fn(Q) -> F + Send + Sync + 'static,
+        F: Future<Output = A> + Send + 'static,
+    {
         let mut requests =
             self.client.queue_subscribe(subject.to_owned(), group.to_owned()).await.map_err(|error| {
                 RequestError::Unavailable { subject: subject.to_owned(), reason: error.to_string() }
@@ -193,11 +251,11 @@ impl Nats {
                 context::set_parent(&span, context::extract(message.headers.as_ref()).as_deref());
                 tokio::spawn(
                     async move {
-                        let answer = match serde_json::from_slice::<Q>(&message.payload) {
+                        let answer = match (form.read)(&message.payload) {
                             Ok(request) => handler(request).await,
-                            Err(error) => invalid(format!("request: {error}")),
+                            Err(error) => (form.invalid)(format!("request: {error}")),
                         };
-                        reply(&client, &message, &answer).await;
+                        reply(&client, &message, (form.write)(&answer)).await;
                         drop(place);
                     }
                     .instrument(span),
@@ -207,14 +265,34 @@ impl Nats {
     }
 }
 
-async fn reply<A: Serialize>(client: &Client, message: &Message, answer: &A) {
+/// How requests are read and answers written.
+struct Form<Q, A> {
+    read: fn(&[u8]) -> Result<Q, String>,
+    write: fn(&A) -> Option<Vec<u8>>,
+    invalid: fn(String) -> A,
+}
+
+impl<Q, A> Clone for Form<Q, A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Q, A> Copy for Form<Q, A> {}
+
+fn answered<A>(subject: &str, reply: Reply<A>) -> Result<A, RequestError> {
+    match reply {
+        Reply::Ok(answer) => Ok(answer),
+        Reply::Invalid(reason) => Err(RequestError::Invalid(reason)),
+        Reply::Unavailable(reason) => Err(RequestError::Unavailable { subject: subject.to_owned(), reason }),
+    }
+}
+
+async fn reply(client: &Client, message: &Message, payload: Option<Vec<u8>>) {
     let Some(inbox) = message.reply.clone() else { return };
-    let payload = match serde_json::to_vec(answer) {
-        Ok(payload) if payload.len() <= MAX_PAYLOAD => payload,
+    let Some(payload) = payload.filter(|payload| payload.len() <= MAX_PAYLOAD) else {
         // The asker times out and tries again; the cause must not be silent.
-        _ => {
-            return tracing::error!(subject = %message.subject, "answer cannot be sent: not JSON or too large");
-        }
+        return tracing::error!(subject = %message.subject, "answer cannot be sent: no message, or too large");
     };
     if let Err(error) = client.publish(inbox, payload.into()).await {
         tracing::warn!(subject = %message.subject, %error, "answer was not sent");

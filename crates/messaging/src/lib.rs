@@ -4,6 +4,7 @@
 //! parse FHIR or BPMN, and it makes no decision about delivery beyond limits and versions.
 #![forbid(unsafe_code)]
 
+pub mod bulk;
 pub mod connect;
 pub mod egress;
 pub mod engine;

@@ -1,8 +1,9 @@
 //! Questions to the rbf-worker: filters, matching, pseudonyms, encryption of data sets.
 //!
 //! Keys and persons travel only sealed ([`crate::recipient`]), bound to site, request and use. Filters
-//! are in the text form that the HiGHmed wire has for them (standard Base64, least bit first, trailing
-//! zero bytes left out), those of clkhash schemas in that of clkhash.
+//! for a partner are in the text form that the HiGHmed wire has for them (standard Base64, least bit first,
+//! trailing zero bytes left out), those of clkhash schemas in that of clkhash. Filters for a run, and data
+//! sets, are in [`crate::bulk`].
 use serde::{Deserialize, Serialize};
 
 use crate::recipient::Sealed;
@@ -164,9 +165,11 @@ pub struct Started {
     pub run: String,
     /// Subject of the replica that keeps it; when nobody answers there any more, start again.
     pub subject: String,
+    /// Subject of that replica for records.
+    pub records: String,
 }
 
-/// A message to a run.
+/// A message to a run; its records come as [`crate::bulk::RunRecords`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunRequest {
@@ -180,18 +183,6 @@ pub struct RunRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunCommand {
-    /// Adds filters of a site. Repeating a piece changes nothing.
-    Add {
-        /// Place of the site.
-        site: u32,
-        /// Place of the first of these records; pieces come in order.
-        from: u64,
-        /// The filters.
-        filters: Vec<String>,
-        /// The encrypted ids of the records, for pseudonyms; as many as filters.
-        #[serde(default)]
-        ids: Vec<String>,
-    },
     /// Matches, once all records are there. Repeating it changes nothing.
     Match,
     /// How far is it?
@@ -221,7 +212,7 @@ pub enum RunReply {
 pub enum RunStatus {
     /// Records are being added: so many are there.
     Loading(u64),
-    /// Pairs decided on, and all pairs.
+    /// Pairs decided on, and all pairs; with blocking also records put into tables.
     Matching(u64, u64),
     /// Matched.
     Done(RunSummary),
@@ -360,22 +351,6 @@ pub struct ResultSetReply {
     pub dropped: u64,
 }
 
-/// Encrypts or decrypts a data set of the MII processes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataSetRequest {
-    /// Id of the request.
-    pub request_id: String,
-    /// Identifier value of the data integration centre.
-    pub sender: String,
-    /// Identifier value of the data management site.
-    pub recipient: String,
-    /// What to do.
-    pub action: DataSetAction,
-    /// The content or the encrypted data set, Base64.
-    pub content: String,
-}
-
 /// What to do with a data set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -390,11 +365,4 @@ pub enum DataSetAction {
     },
     /// Decrypts with the site's own key. One outcome for every cause.
     Decrypt,
-}
-
-/// The data set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DataSetReply {
-    /// Encrypted data set or content, Base64.
-    pub content: String,
 }

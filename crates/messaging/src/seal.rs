@@ -17,6 +17,12 @@ pub trait Kind: Serialize + DeserializeOwned {
     const VERSION: u8;
 }
 
+/// Answers of a service travel as their content does.
+impl<A: Kind> Kind for crate::engine::Reply<A> {
+    const KIND: u8 = A::KIND;
+    const VERSION: u8 = A::VERSION;
+}
+
 /// Why an envelope could not be written or read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SealError {

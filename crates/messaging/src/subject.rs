@@ -95,8 +95,12 @@ pub const RBF_RUNS: &str = "rbf.run.*";
 pub const RBF_OPEN: &str = "rbf.open-pseudonyms";
 /// Request [`crate::linkage::ResultSetRequest`], answer `Reply<ResultSetReply>`.
 pub const RBF_RESULT_SET: &str = "rbf.result-set";
-/// Request [`crate::linkage::DataSetRequest`], answer `Reply<DataSetReply>`.
+/// What all replicas together listen to for records of runs; each listens to its own [`rbf_records`] only.
+pub const RBF_RECORDS: &str = "rbf.records.*";
+/// Request [`crate::bulk::DataSetStart`], answer `Reply<DataSetStarted>`.
 pub const RBF_DATA_SET: &str = "rbf.data-set";
+/// What all replicas together listen to for data sets; each listens to its own [`rbf_data_set`] only.
+pub const RBF_DATA_SETS: &str = "rbf.data-set.*";
 /// Queue group of rbf-worker replicas.
 pub const RBF_GROUP: &str = "rbf-worker";
 /// Queue group of mpi-adapter replicas.
@@ -164,6 +168,18 @@ pub fn changed(resource_type: &str) -> String {
 /// `Reply<RunReply>`.
 pub fn rbf_run(replica: &str) -> String {
     format!("rbf.run.{}", token(replica))
+}
+
+/// Subject of one rbf-worker replica for records of its runs: envelopes of [`crate::bulk::RunRecords`] and
+/// `Reply<RunLoaded>`.
+pub fn rbf_records(replica: &str) -> String {
+    format!("rbf.records.{}", token(replica))
+}
+
+/// Subject of the data sets of one rbf-worker replica: envelopes of [`crate::bulk::DataSetRequest`] and
+/// `Reply<DataSetReply>`.
+pub fn rbf_data_set(replica: &str) -> String {
+    format!("rbf.data-set.{}", token(replica))
 }
 
 fn job_tokens(job_type: &str) -> String {

@@ -15,12 +15,16 @@ pub const REQUESTS: usize = 16;
 pub const CONCURRENCY: usize = 4;
 /// Longest wait for the mpi-adapter's answer to one question.
 pub const MPI_TIMEOUT: Duration = Duration::secs(60);
-/// Most bytes that all runs together may need.
+/// Most bytes that all runs and data sets together may need.
 pub const MEMORY: u64 = 4 * 1024 * 1024 * 1024;
 /// Most runs at the same time.
 pub const RUNS: usize = 8;
 /// A run that nobody asks about for so long is cancelled and forgotten.
 pub const RUN_IDLE: Duration = Duration::secs(600);
+/// Most bytes of one data set. Beside it nothing of its size is needed: it is encrypted where it lies.
+pub const DATA_SET: u64 = 256 * 1024 * 1024;
+/// A data set that nobody asks about for so long is forgotten: its pieces follow each other within moments.
+pub const DATA_SET_IDLE: Duration = Duration::secs(120);
 
 /// All settings. Fields without a default must be given.
 #[derive(Clone, Deserialize)]
@@ -54,7 +58,7 @@ pub struct Config {
     /// Threads that encode and compare; all processors where absent.
     #[serde(default)]
     pub threads: Option<usize>,
-    /// Most bytes that all runs together may need.
+    /// Most bytes that all runs and data sets together may need.
     #[serde(default = "memory")]
     pub memory: u64,
     /// Most runs at the same time.
@@ -63,6 +67,12 @@ pub struct Config {
     /// After so long without a question a run is cancelled and forgotten.
     #[serde(default = "run_idle")]
     pub run_idle: Duration,
+    /// Most bytes of one data set.
+    #[serde(default = "data_set")]
+    pub data_set: u64,
+    /// After so long without a question a data set is forgotten.
+    #[serde(default = "data_set_idle")]
+    pub data_set_idle: Duration,
     /// Requests answered at the same time, of each kind.
     #[serde(default = "requests")]
     pub requests: usize,
@@ -139,6 +149,12 @@ fn runs() -> usize {
 }
 fn run_idle() -> Duration {
     RUN_IDLE
+}
+fn data_set() -> u64 {
+    DATA_SET
+}
+fn data_set_idle() -> Duration {
+    DATA_SET_IDLE
 }
 fn requests() -> usize {
     REQUESTS

@@ -1,5 +1,5 @@
 //! The site's own keys: derived from configured secrets, so that replicas need no common store.
-use std::{collections::HashSet, path::Path};
+use std::{collections::HashSet, path::Path, sync::Arc};
 
 use adapter::tls::SetupError;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -24,7 +24,7 @@ pub(crate) struct Keys {
     pub(crate) opener: Opener,
     organization: Option<Key256>,
     studies: Vec<(String, Key256)>,
-    data_set: Option<OwnKey>,
+    data_set: Option<Arc<OwnKey>>,
 }
 
 impl Keys {
@@ -68,8 +68,8 @@ impl Keys {
     }
 
     /// The key of a data management site.
-    pub(crate) fn data_set(&self) -> Option<&OwnKey> {
-        self.data_set.as_ref()
+    pub(crate) fn data_set(&self) -> Option<Arc<OwnKey>> {
+        self.data_set.clone()
     }
 }
 
@@ -91,8 +91,8 @@ fn key(what: &str, base64: &str) -> Result<Key256, SetupError> {
     key.ok_or_else(|| SetupError(format!("{what} must be 32 bytes in Base64")))
 }
 
-fn data_set(path: &Path) -> Result<OwnKey, SetupError> {
+fn data_set(path: &Path) -> Result<Arc<OwnKey>, SetupError> {
     let failed = |reason: String| SetupError(format!("data set key {}: {reason}", path.display()));
     let pem = std::fs::read(path).map(Zeroizing::new).map_err(|error| failed(error.to_string()))?;
-    OwnKey::from_pem(&pem).map_err(|error| failed(error.to_string()))
+    OwnKey::from_pem(&pem).map(Arc::new).map_err(|error| failed(error.to_string()))
 }

@@ -5,6 +5,7 @@
 //!                                           rbf-worker <--sealed persons--
 //! worker <--filters--
 //! worker --rbf.start, rbf.run.<replica>--> a run: filters of all sites in the memory of one replica
+//! worker --rbf.data-set, rbf.data-set.<replica>--> a data set in the memory of one replica
 //! ```
 //!
 //! Invariants: nothing personal and no key is kept beyond its use, written anywhere, or logged; persons
@@ -14,8 +15,10 @@
 
 pub mod client;
 mod config;
+mod data_sets;
 mod encoders;
 mod keys;
+mod memory;
 mod persons;
 mod run;
 mod runs;

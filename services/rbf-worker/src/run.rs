@@ -19,14 +19,16 @@ use uuid::Uuid;
 
 use crate::{
     Config,
+    data_sets::DataSets,
     encoders::Encoders,
     keys::Keys,
+    memory::Memory,
     persons::Index,
     runs::{Bounds, Runs},
     serve::Service,
 };
 
-/// How often unused keys and runs are looked for.
+/// How often unused keys, runs and data sets are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
 
 /// Why the worker cannot run. Outages never end it.
@@ -78,9 +80,10 @@ pub async fn run(mut config: Config, shutdown: impl Future) -> Result<(), Error>
         _ = &mut shutdown => return Ok(()),
     };
     let replica = Uuid::new_v4().simple().to_string();
-    let bounds =
-        Bounds { memory: config.memory, runs: config.runs.max(1), idle: config.run_idle.get(), threads };
-    let runs = Arc::new(Runs::new(&replica, bounds));
+    let memory = Memory::new(config.memory);
+    let bounds = Bounds { runs: config.runs.max(1), idle: config.run_idle.get(), threads };
+    let runs = Arc::new(Runs::new(&replica, memory.clone(), bounds));
+    let data_sets = Arc::new(DataSets::new(&replica, memory, config.data_set, config.data_set_idle.get()));
     let service = Arc::new(Service {
         organization: config.organization.clone(),
         public_key: config.public_key.clone(),
@@ -94,6 +97,7 @@ pub async fn run(mut config: Config, shutdown: impl Future) -> Result<(), Error>
         keys,
         encoders: Arc::clone(&encoders),
         runs: Arc::clone(&runs),
+        data_sets: Arc::clone(&data_sets),
         audit,
         places: Semaphore::new(threads.get()),
         encoded: telemetry::metrics::meter().u64_counter("dsf.linkage.encoded").build(),
@@ -107,6 +111,7 @@ pub async fn run(mut config: Config, shutdown: impl Future) -> Result<(), Error>
                 tokio::time::sleep(SWEEP).await;
                 encoders.sweep();
                 runs.sweep();
+                data_sets.sweep();
             }
         }
     });
@@ -126,8 +131,8 @@ async fn subscribe(
     limit: usize,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, RequestError> {
     let own = || Arc::clone(service);
-    let (recipient, encode, start, command, open, result, data) =
-        (own(), own(), own(), own(), own(), own(), own());
+    let (recipient, encode, start, command, records, open, result, data_set, piece) =
+        (own(), own(), own(), own(), own(), own(), own(), own(), own());
     Ok(vec![
         nats.serve(subject::RBF_RECIPIENT, RBF_GROUP, limit, Reply::Invalid, move |_: serde_json::Value| {
             let service = Arc::clone(&recipient);
@@ -148,6 +153,11 @@ async fn subscribe(
             async move { service.runs.command(request) }
         })
         .await?,
+        nats.serve_sealed(service.runs.records_subject(), RBF_GROUP, limit, move |request| {
+            let service = Arc::clone(&records);
+            async move { service.runs.load(request) }
+        })
+        .await?,
         nats.serve(subject::RBF_OPEN, RBF_GROUP, limit, Reply::Invalid, move |request| {
             let service = Arc::clone(&open);
             async move { service.open_pseudonyms(&request) }
@@ -159,11 +169,13 @@ async fn subscribe(
         })
         .await?,
         nats.serve(subject::RBF_DATA_SET, RBF_GROUP, limit, Reply::Invalid, move |request| {
-            let service = Arc::clone(&data);
-            async move {
-                let work = tokio::task::spawn_blocking(move || service.data_set(&request));
-                work.await.unwrap_or_else(|_| Reply::Unavailable("the data set's turn broke off".to_owned()))
-            }
+            let service = Arc::clone(&data_set);
+            async move { service.start_data_set(request) }
+        })
+        .await?,
+        nats.serve_sealed(service.data_sets.subject(), RBF_GROUP, limit, move |request| {
+            let service = Arc::clone(&piece);
+            async move { service.data_sets.command(request) }
         })
         .await?,
     ])

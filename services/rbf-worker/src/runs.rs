@@ -7,7 +7,6 @@ use std::{
 };
 
 use linkage::{
-    bits::Bits,
     dice::Threshold,
     encode::wire_header,
     filters::{FilterSet, Header},
@@ -19,6 +18,7 @@ use linkage::{
     pseudonym::{MedicId, StudyKeys},
 };
 use messaging::{
+    bulk::{RunLoaded, RunRecords},
     engine::Reply,
     linkage::{
         FilterHeader, GroupsPage, Matcher, RunCommand, RunGroup, RunReply, RunRequest, RunSite, RunStatus,
@@ -30,15 +30,18 @@ use rand::{TryRngCore, rngs::OsRng};
 use telemetry::metrics::{Counter, Histogram, KeyValue, meter};
 use uuid::Uuid;
 
+use crate::memory::{Memory, Reserved};
+
 /// Most sites of a run.
 const MAX_SITES: usize = 1000;
 /// Bytes of a record beside its filter: its place in several orders, and its group.
 const RECORD: u64 = 96;
 /// Bytes of an encrypted id, and of its share in a pseudonym.
 const ID: u64 = 1024;
-/// Bytes of a pair at or above the threshold, and of one that shares a block.
+/// Bytes of a pair at or above the threshold, and of one that shares a block, with its share of the room that
+/// sorting takes.
 const CANDIDATE: u64 = 24;
-const SHARED: u64 = 8;
+const SHARED: u64 = 12;
 /// Longest encrypted id, in bytes.
 const MAX_ID: usize = 1024;
 /// Bytes of a page of groups, about; far below the limit of a message.
@@ -47,7 +50,6 @@ const PAGE: usize = 512 * 1024;
 /// Who may run how much.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    pub(crate) memory: u64,
     pub(crate) runs: usize,
     pub(crate) idle: Duration,
     pub(crate) threads: NonZeroUsize,
@@ -56,7 +58,9 @@ pub(crate) struct Bounds {
 /// All runs of this replica.
 pub(crate) struct Runs {
     bounds: Bounds,
+    memory: Memory,
     subject: String,
+    records: String,
     all: Mutex<HashMap<String, Run>>,
     /// Matchings use all threads: one after the other.
     turn: tokio::sync::Semaphore,
@@ -74,8 +78,8 @@ struct Run {
     stage: Stage,
     watch: Arc<Watch>,
     touched: Instant,
-    /// Bytes that it may need at most.
-    reserved: u64,
+    /// What it may need at most; a matching that is cancelled keeps it until it ends.
+    reserved: Arc<Reserved>,
 }
 
 /// Records as they came.
@@ -96,10 +100,12 @@ enum Stage {
 type Outcome = Result<(RunSummary, Vec<RunGroup>), String>;
 
 impl Runs {
-    pub(crate) fn new(replica: &str, bounds: Bounds) -> Self {
+    pub(crate) fn new(replica: &str, memory: Memory, bounds: Bounds) -> Self {
         Self {
             bounds,
+            memory,
             subject: subject::rbf_run(replica),
+            records: subject::rbf_records(replica),
             all: Mutex::default(),
             turn: tokio::sync::Semaphore::new(1),
             matched: meter().u64_counter("dsf.linkage.runs").build(),
@@ -112,30 +118,41 @@ impl Runs {
         &self.subject
     }
 
+    /// Its subject for their records.
+    pub(crate) fn records_subject(&self) -> &str {
+        &self.records
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Run>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a run. A request that is repeated gives the same one.
     pub(crate) fn start(&self, request: StartRequest, keys: Option<StudyKeys>) -> Reply<Started> {
-        let (sets, reserved) = match plan(&request) {
+        let (mut sets, reserved) = match plan(&request) {
             Ok(plan) => plan,
             Err(reason) => return Reply::Invalid(reason),
         };
-        if reserved > self.bounds.memory {
+        if reserved > self.memory.limit() {
             return Reply::Invalid(format!(
                 "the run may need {reserved} bytes, DSF_RBF_MEMORY allows {}: raise it, or link in parts",
-                self.bounds.memory
+                self.memory.limit()
             ));
         }
         let mut all = self.lock();
         let known = all.iter().find(|(_, run)| run.request_id == request.request_id);
         if let Some((run, _)) = known {
-            return Reply::Ok(Started { run: run.clone(), subject: self.subject.clone() });
+            return Reply::Ok(self.started(run.clone()));
         }
-        let used: u64 = all.values().map(|run| run.reserved).sum();
-        if all.len() >= self.bounds.runs || used.saturating_add(reserved) > self.bounds.memory {
-            return Reply::Unavailable("other runs take the room of this worker; try again later".to_owned());
+        let room = (all.len() < self.bounds.runs).then(|| self.memory.reserve(reserved)).flatten();
+        let Some(reserved) = room else {
+            return Reply::Unavailable(
+                "other runs and data sets take the room of this worker; try again later".to_owned(),
+            );
+        };
+        // Sets that grow would need more than was reserved for them.
+        for (set, site) in sets.iter_mut().zip(&request.sites) {
+            set.reserve(usize::try_from(site.records).unwrap_or(usize::MAX));
         }
         // Whoever knows the id may read the result.
         let run = Uuid::new_v4().simple().to_string();
@@ -152,10 +169,27 @@ impl Runs {
                 stage: Stage::Loading,
                 watch: Arc::default(),
                 touched: Instant::now(),
-                reserved,
+                reserved: Arc::new(reserved),
             },
         );
-        Reply::Ok(Started { run, subject: self.subject.clone() })
+        Reply::Ok(self.started(run))
+    }
+
+    fn started(&self, run: String) -> Started {
+        Started { run, subject: self.subject.clone(), records: self.records.clone() }
+    }
+
+    /// Adds records to a run.
+    pub(crate) fn load(&self, records: RunRecords) -> Reply<RunLoaded> {
+        let mut all = self.lock();
+        let Some(run) = all.get_mut(&records.run) else {
+            return Reply::Ok(RunLoaded { records: None });
+        };
+        run.touched = Instant::now();
+        match run.add(records) {
+            Ok(()) => Reply::Ok(RunLoaded { records: Some(run.loaded) }),
+            Err(reason) => Reply::Invalid(reason),
+        }
     }
 
     /// Does what a message to a run says.
@@ -166,11 +200,6 @@ impl Runs {
         };
         run.touched = Instant::now();
         match request.command {
-            RunCommand::Add { site, from, filters, ids } => {
-                if let Err(reason) = run.add(site, from, &filters, ids) {
-                    return Reply::Invalid(reason);
-                }
-            }
             RunCommand::Match => {
                 if matches!(run.stage, Stage::Loading) {
                     if let Some(missing) = run.missing() {
@@ -202,11 +231,16 @@ impl Runs {
         let input = std::mem::take(&mut run.input);
         let (sites, matcher, keys) = (run.sites.clone(), run.matcher, run.keys.take());
         let (watch, threads) = (Arc::clone(&run.watch), self.bounds.threads);
+        let reserved = Arc::clone(&run.reserved);
         tokio::spawn(async move {
             // The semaphore is never closed.
             let Ok(_turn) = runs.turn.acquire().await else { return };
             let started = Instant::now();
-            let work = move || outcome(&input, &sites, matcher, keys.as_ref(), threads, &watch);
+            let work = move || {
+                let outcome = outcome(&input, &sites, matcher, keys.as_ref(), threads, &watch);
+                drop((input, reserved));
+                outcome
+            };
             let outcome = tokio::task::spawn_blocking(work).await;
             let outcome = outcome.unwrap_or_else(|_| Err("the matching broke off".to_owned()));
             let label = [KeyValue::new("outcome", if outcome.is_ok() { "ok" } else { "failed" })];
@@ -261,7 +295,9 @@ impl Run {
         })
     }
 
-    fn add(&mut self, site: u32, from: u64, filters: &[String], ids: Vec<String>) -> Result<(), String> {
+    /// Adds records, all or none.
+    fn add(&mut self, records: RunRecords) -> Result<(), String> {
+        let RunRecords { run: _, site, from, filters, ids } = records;
         if !matches!(self.stage, Stage::Loading) {
             return Err("the matching has begun: start another run".to_owned());
         }
@@ -275,32 +311,25 @@ impl Run {
         if from > there {
             return Err(format!("site {site} has {there} records: pieces come in order"));
         }
-        if self.keys.is_some() && ids.len() != filters.len() {
+        let bytes = set.words_per_filter() * size_of::<u64>();
+        if !filters.0.len().is_multiple_of(bytes) {
+            return Err(format!("a filter of site {site} has {bytes} bytes, these are {}", filters.0.len()));
+        }
+        let count = filters.0.len() / bytes;
+        if self.keys.is_some() && ids.len() != count {
             return Err("a run of a study needs an id for each filter".to_owned());
         }
-        if from.saturating_add(filters.len() as u64) > of.records {
+        if from.saturating_add(count as u64) > of.records {
             return Err(format!("site {site} was announced with {} records", of.records));
         }
         if ids.iter().any(|id| id.len() > MAX_ID) {
             return Err(format!("an id is longer than {MAX_ID} bytes"));
         }
-        // Read before anything is kept, so that a bad piece changes nothing.
-        let skip = usize::try_from(there - from).unwrap_or(usize::MAX);
-        let bits = set.header().bits as usize;
-        let is_clk = is_clk(set.header());
-        let read = |text: &String| {
-            if is_clk { Bits::from_clk_text(text, bits) } else { Bits::from_rbf_text(text, bits) }
-        };
-        let new: Vec<Bits> = filters
-            .iter()
-            .skip(skip)
-            .map(read)
-            .collect::<Result<_, _>>()
-            .map_err(|error| format!("a filter of site {site} from record {there} on: {error}"))?;
-        for filter in &new {
-            set.push(filter).map_err(|error| error.to_string())?;
-        }
-        self.loaded += new.len() as u64;
+        // Those that came before come again.
+        let skip = usize::try_from(there - from).unwrap_or(usize::MAX).min(count);
+        set.extend_from_bytes(&filters.0[skip * bytes..])
+            .map_err(|error| format!("filters of site {site} from record {there} on: {error}"))?;
+        self.loaded += (count - skip) as u64;
         if self.keys.is_some() {
             known.extend(ids.into_iter().skip(skip));
         }
@@ -369,10 +398,6 @@ fn header(site: &RunSite, profile: &str) -> Result<Header, String> {
             })
         }
     }
-}
-
-fn is_clk(header: &Header) -> bool {
-    header.encoding.starts_with("clkhash/")
 }
 
 fn outcome(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use adapter::{Trouble, audit::Audit};
 use linkage::pseudonym::MedicId;
 use messaging::{
+    bulk::{DataSetStart, DataSetStarted},
     engine::Reply,
     linkage::{
         EncodeReply, EncodeRequest, Encoded, KEYS_CONTEXT, MAX_RECORDS, OpenReply, OpenRequest, OpenedId,
@@ -15,6 +16,7 @@ use telemetry::metrics::{Counter, KeyValue};
 use tokio::sync::Semaphore;
 
 use crate::{
+    data_sets::DataSets,
     encoders::Encoders,
     keys::Keys,
     persons::{self, Index, Person},
@@ -34,6 +36,7 @@ pub(crate) struct Service {
     pub(crate) keys: Keys,
     pub(crate) encoders: Arc<Encoders>,
     pub(crate) runs: Arc<Runs>,
+    pub(crate) data_sets: Arc<DataSets>,
     pub(crate) audit: Audit,
     /// Places of those that encode, one per processor.
     pub(crate) places: Semaphore,
@@ -158,6 +161,10 @@ impl Service {
             },
         };
         self.runs.start(request, keys)
+    }
+
+    pub(crate) fn start_data_set(&self, request: DataSetStart) -> Reply<DataSetStarted> {
+        self.data_sets.start(request, self.keys.data_set())
     }
 
     /// Opens pseudonyms. This is what pseudonyms are to prevent: it is audited.

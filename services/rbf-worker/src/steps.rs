@@ -1,25 +1,20 @@
-//! Steps of result sets and data sets.
-use base64::{Engine, engine::general_purpose::STANDARD};
+//! Steps of result sets.
 use linkage::{
     bits::Bits,
-    data_set::{Parties, RecipientKey},
     result_set::{EHR_ID_PATH, Encryption, ResultSet},
     secret::Key256,
 };
 use messaging::{
     engine::Reply,
     linkage::{
-        DATA_KEY_CONTEXT, DataSetAction, DataSetReply, DataSetRequest, EncodeReply, Encoded, FilterStep,
-        KEYS_CONTEXT, ResultSetReply, ResultSetRequest, ResultSetStep,
+        DATA_KEY_CONTEXT, EncodeReply, Encoded, FilterStep, KEYS_CONTEXT, ResultSetReply, ResultSetRequest,
+        ResultSetStep,
     },
     recipient::{Context, Sealed},
 };
 use rand::{TryRngCore, rngs::OsRng};
 
 use crate::serve::Service;
-
-/// Largest data set in one request, in bytes: with Base64 and a key it fits into a message.
-const MAX_DATA_SET: usize = 700 * 1024;
 
 /// Why a step has no result.
 enum Refusal {
@@ -128,45 +123,6 @@ impl Service {
                 "{purpose} cannot be opened: seal them to the key of rbf.recipient, with this request's id"
             )
         })
-    }
-
-    /// RSA and AES of whole data sets: on a thread that may take its time.
-    pub(crate) fn data_set(&self, request: &DataSetRequest) -> Reply<DataSetReply> {
-        let Ok(content) = STANDARD.decode(&request.content).map(zeroize::Zeroizing::new) else {
-            return Reply::Invalid("the content is not Base64".to_owned());
-        };
-        if content.len() > MAX_DATA_SET {
-            return Reply::Invalid(format!(
-                "the data set has {} bytes, at most {MAX_DATA_SET} fit into one request",
-                content.len()
-            ));
-        }
-        let parties = Parties { sender: &request.sender, recipient: &request.recipient };
-        let mut random = OsRng.unwrap_err();
-        let result = match &request.action {
-            DataSetAction::Encrypt { public_key, hash } => {
-                let (der, hash) = (STANDARD.decode(public_key), hex::decode(hash));
-                let (Ok(der), Ok(hash)) = (der, hash) else {
-                    return Reply::Invalid("the key must be Base64 and its hash hexadecimal".to_owned());
-                };
-                RecipientKey::from_published(&der, &hash)
-                    .and_then(|key| key.encrypt(&parties, &content, &mut random))
-                    .map_err(|error| error.to_string())
-            }
-            DataSetAction::Decrypt => match self.keys.data_set() {
-                None => Err("this worker has no key for data sets: set DSF_RBF_DATA_SET_KEY".to_owned()),
-                Some(key) => key
-                    .decrypt(&parties, &content, &mut random)
-                    .map(|mut content| std::mem::take(&mut *content))
-                    .map_err(|error| error.to_string()),
-            },
-        };
-        match result {
-            Ok(content) => {
-                Reply::Ok(DataSetReply { content: STANDARD.encode(zeroize::Zeroizing::new(content)) })
-            }
-            Err(reason) => Reply::Invalid(reason),
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use linkage::{
+    bits::Bits,
     clk::{Encoder, Folds, Schema},
     encode::FilterEncoder,
     idat::{BirthDate, Idat},
@@ -149,10 +150,10 @@ fn ids(ids: &[&str]) -> Vec<String> {
 }
 
 /// Filters of a run, in pieces of 100.
-struct Filters(Vec<Vec<String>>);
+struct Filters(Vec<Vec<Bits>>);
 
 impl Records for Filters {
-    fn piece(&self, site: u32, from: u64) -> (Vec<String>, Vec<String>) {
+    fn piece(&self, site: u32, from: u64) -> (Vec<Bits>, Vec<String>) {
         let (from, all) = (from as usize, &self.0[site as usize]);
         let range = from..all.len().min(from + 100);
         (all[range.clone()].to_vec(), range.map(|at| format!("id-{site}-{at}")).collect())
@@ -173,13 +174,13 @@ fn two_sites(count: usize) -> Filters {
         person.street = Some(format!("{:x}", hash.wrapping_mul(31)).as_str().into());
         person.city = Some(format!("{:x}", hash.wrapping_mul(77)).as_str().into());
         person.insurance_number = Some(format!("{:x}", hash.wrapping_mul(1001)).as_str().into());
-        encoder.encode(&person).0.to_rbf_text()
+        encoder.encode(&person).0
     };
     Filters((0..2).map(|site| (0..count).map(|at| filter(site, at)).collect()).collect())
 }
 
 fn start(id: &str, filters: &Filters, matcher: Matcher, study: Option<&str>) -> StartRequest {
-    let site = |(at, all): (usize, &Vec<String>)| RunSite {
+    let site = |(at, all): (usize, &Vec<Bits>)| RunSite {
         organization: format!("site-{at}.test"),
         records: all.len() as u64,
         header: None,

@@ -1,6 +1,9 @@
 //! Similarity of filters: exact Dice coefficient, the bound that popcounts give, and counting kernels.
 
 mod simd;
+mod tile;
+
+pub use tile::{LANES, Share, Tile};
 
 use std::ops::RangeInclusive;
 
@@ -166,6 +169,28 @@ impl Kernel {
             Way::Avx512 => simd::avx512(one, many, counts),
             #[cfg(target_arch = "aarch64")]
             Way::Neon => simd::neon(one, many, counts),
+        }
+    }
+}
+
+impl Kernel {
+    /// Compares filters with all those of a tile: `rows` holds filters as long as the tile's, one after the
+    /// other, `needs` the need of each ([`Share::need`]). `hits` gets for each row [`Tile::blocks`] bytes,
+    /// one per eight filters, the first filter in the lowest bit: set when the common bits, shifted, are no
+    /// fewer than both needs together.
+    ///
+    /// # Panics
+    /// When `hits` does not have a byte per row and block.
+    pub fn reach(self, rows: &[u64], needs: &[u64], tile: &Tile, hits: &mut [u8]) {
+        let whole = rows.len() == needs.len() * tile.words() && hits.len() == needs.len() * tile.blocks();
+        assert!(whole, "rows, needs and hits are of one number of filters");
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Way::Avx2 => simd::avx2_reach(rows, needs, tile, hits),
+            #[cfg(target_arch = "x86_64")]
+            Way::Avx512 => simd::avx512_reach(rows, needs, tile, hits),
+            // The compiler counts with NEON by itself: it is in the base of that target.
+            _ => tile::portable(rows, needs, tile, hits),
         }
     }
 }

@@ -91,15 +91,7 @@ impl Buckets {
             return Err(BlockingError::Bounds);
         }
         let filters: usize = sites.iter().map(|site| site.filters.counts.len()).sum();
-        let mut set = vec![0_usize; bits as usize];
-        for site in sites {
-            for place in 0..site.filters.counts.len() {
-                let words = site.filters.get(place);
-                for (bit, count) in set.iter_mut().enumerate() {
-                    *count += usize::from(words[bit / WORD] >> (bit % WORD) & 1 == 1);
-                }
-            }
-        }
+        let set = set_bits(sites, bits as usize);
         let told = |count: usize| filters > 0 && DENSITY_PERCENT.contains(&(count * 100 / filters));
         let eligible: Vec<usize> = (0..set.len()).filter(|bit| told(set[*bit])).collect();
         if filters > 0 && eligible.len() < blocking.sample {
@@ -120,6 +112,8 @@ impl Buckets {
                 self.pairs.push(((first, second), Vec::new()));
             }
         }
+        let records: u64 = sites.iter().map(|site| site.filters.counts.len() as u64).sum();
+        watch.expect(records * self.blocking.tables as u64);
         for _ in 0..self.blocking.tables {
             // The caller sees that it was stopped.
             if watch.is_stopped() {
@@ -131,15 +125,15 @@ impl Buckets {
                 .collect();
             let keys: Vec<Vec<(u64, u32)>> = sites.iter().map(|site| keys(site, &sample)).collect();
             for ((first, second), pairs) in &mut self.pairs {
-                join(&keys[*first], &keys[*second], MAX_PAIRS - total.min(MAX_PAIRS), pairs)?;
-            }
-            // A pair often shares more than one block.
-            total = 0;
-            for (_, pairs) in &mut self.pairs {
-                pairs.sort_unstable();
+                let known = pairs.len();
+                join(&keys[*first], &keys[*second], MAX_PAIRS.saturating_sub(total), pairs)?;
+                // A pair often shares more than one block. The stable sort merges what is in order already.
+                pairs[known..].sort_unstable();
+                pairs.sort();
                 pairs.dedup();
-                total += pairs.len();
+                total += pairs.len() - known;
             }
+            watch.add(records);
         }
         Ok(())
     }
@@ -177,6 +171,36 @@ impl Buckets {
     }
 }
 
+/// For every bit the number of filters in which it is set.
+fn set_bits(sites: &[Site], bits: usize) -> Vec<usize> {
+    let mut set = vec![0; bits];
+    for site in sites {
+        let stride = site.filters.stride.max(1);
+        for some in site.filters.words.chunks(stride * MOST_IN_PLANES) {
+            // Each word has 64 counters beside each other; their binary digits are in one plane each.
+            let mut planes = vec![[0_u64; PLANES]; stride];
+            for filter in some.chunks_exact(stride) {
+                for (planes, word) in planes.iter_mut().zip(filter) {
+                    let mut carry = *word;
+                    for plane in planes {
+                        (*plane, carry) = (*plane ^ carry, *plane & carry);
+                    }
+                }
+            }
+            for (bit, count) in set.iter_mut().enumerate() {
+                let planes = &planes[bit / WORD];
+                let digit = |plane: usize| (planes[plane] >> (bit % WORD) & 1) << plane;
+                *count += (0..PLANES).map(digit).sum::<u64>() as usize;
+            }
+        }
+    }
+    set
+}
+
+/// Digits of a counter, and what it can count.
+const PLANES: usize = 8;
+const MOST_IN_PLANES: usize = (1 << PLANES) - 1;
+
 /// Sample and place of every filter, in order of samples.
 fn keys(site: &Site, sample: &[usize]) -> Vec<(u64, u32)> {
     let mut keys: Vec<(u64, u32)> = (0..site.filters.counts.len())
@@ -209,4 +233,45 @@ fn join(
         pairs.extend(block.iter().flat_map(|x| partners.iter().map(|y| (x.1, y.1))));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use rand::{Rng as _, SeedableRng as _};
+
+    use super::*;
+    use crate::encode::wire_header;
+    use crate::filters::{FilterSet, Header};
+    use crate::profile::WireProfile;
+
+    #[test]
+    fn bits_are_counted_over_many_filters() {
+        let mut random = rand::rngs::StdRng::seed_from_u64(3);
+        let header = Header { bits: 100, ..wire_header(WireProfile::Stub1) };
+        // More than a counter holds, less than two of it, and none.
+        let sites: Vec<Site> = [600, 300, 0]
+            .map(|records| {
+                let mut set = FilterSet::new(header.clone());
+                for _ in 0..records {
+                    let words: [u64; 2] =
+                        [u64::MAX - random.random_range(0..3), random.random::<u64>() >> 28];
+                    set.extend_from_bytes(&words.map(u64::to_le_bytes).concat()).unwrap();
+                }
+                Site::new(0, &set)
+            })
+            .into();
+        let is_set =
+            |site: &Site, place: usize, bit: usize| site.filters.get(place)[bit / WORD] >> (bit % WORD) & 1;
+        let by_hand = |bit: usize| -> u64 {
+            let of = |site: &Site| {
+                (0..site.filters.counts.len()).map(|place| is_set(site, place, bit)).sum::<u64>()
+            };
+            sites.iter().map(of).sum()
+        };
+        let expected: Vec<usize> = (0..100).map(|bit| by_hand(bit) as usize).collect();
+        assert_eq!(set_bits(&sites, 100), expected);
+        assert_eq!(expected[50], 900);
+    }
 }

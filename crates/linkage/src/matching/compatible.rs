@@ -1,10 +1,15 @@
 //! The matcher of HiGHmed 0.9 (record-linkage.md 6). Where the original resolves equal scores by the
 //! identity of objects, the group that was founded first wins.
 
-use super::prepared::Prepared;
+use super::prepared::{Prepared, places};
 use super::{Group, MatchError, Record, Watch};
-use crate::dice::{Kernel, dice};
+use crate::dice::{Kernel, Share, Threshold, Tile, dice};
 use crate::filters::FilterSet;
+
+/// Records that are compared at once with those seen, and how many of those at a time: see the tiles of
+/// our own matcher.
+const ROWS: usize = 256;
+const TILE: usize = 64;
 
 /// How a record is scored against a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +75,8 @@ struct Groups {
     records: Vec<Record>,
     /// Places of the members among those seen.
     groups: Vec<Vec<usize>>,
+    /// For every seen record the group that it founded.
+    founded: Vec<Option<usize>>,
     /// Groups that the next record may join.
     visible: usize,
     /// Common bits of the record at hand with the first of those seen.
@@ -85,6 +92,7 @@ impl Groups {
             seen: Prepared::new(stride_of, std::iter::empty()),
             records: Vec::new(),
             groups: Vec::new(),
+            founded: Vec::new(),
             visible: 0,
             common: Vec::new(),
         }
@@ -95,17 +103,27 @@ impl Groups {
         self.groups.iter().map(|group| group.iter().map(member).collect()).collect()
     }
 
-    /// Adds a record. The first `bulk` of those seen are compared with it all at once, the others when they
-    /// are asked for.
+    /// Adds a record that may join every visible group. The first `bulk` of those seen are compared with it
+    /// all at once, the others when they are asked for.
     fn add(&mut self, record: Record, filter: &[u64], bulk: usize) {
-        let place = self.seen.counts.len();
-        self.records.push(record);
-        self.seen.push(filter);
-        let count = self.seen.counts[place];
+        let place = self.see(record, filter);
         self.common.resize(bulk, 0);
         if self.visible > 0 && self.strategy != Strategy::None {
             self.kernel.common(self.seen.get(place), self.seen.slice(0..bulk), &mut self.common);
         }
+        self.join(place, 0..self.visible);
+    }
+
+    fn see(&mut self, record: Record, filter: &[u64]) -> usize {
+        self.records.push(record);
+        self.seen.push(filter);
+        self.founded.push(None);
+        self.seen.counts.len() - 1
+    }
+
+    /// Puts the record at a place into the best of some groups, in ascending order, or into one of its own.
+    fn join(&mut self, place: usize, groups: impl Iterator<Item = usize>) {
+        let count = self.seen.counts[place];
         let with = |other: usize| {
             let mut common = [0];
             match self.common.get(other) {
@@ -117,8 +135,8 @@ impl Groups {
         let reaches = |score: f64| score >= self.threshold;
         let mut best: Option<(f64, usize)> = None;
         let mut scores = Vec::new();
-        for (index, group) in self.groups[..self.visible].iter().enumerate() {
-            let score = match (self.strategy, group.as_slice()) {
+        for index in groups {
+            let score = match (self.strategy, self.groups[index].as_slice()) {
                 (Strategy::None, _) => 0.0,
                 // Every strategy gives the only score.
                 (_, [only]) => with(*only),
@@ -136,8 +154,64 @@ impl Groups {
         }
         match best {
             Some((_, index)) => self.groups[index].push(place),
-            None => self.groups.push(vec![place]),
+            None => {
+                self.founded[place] = Some(self.groups.len());
+                self.groups.push(vec![place]);
+            }
         }
+    }
+
+    /// The share of the threshold, where a group can be joined only if its first record reaches it: then
+    /// integers decide on nearly all pairs.
+    fn first_decides(&self) -> Option<Share> {
+        let decides = matches!(self.strategy, Strategy::Min | Strategy::First);
+        decides.then(|| Threshold::new(self.threshold).ok()).flatten().map(Share::new)
+    }
+
+    /// For each of some filters the visible groups whose first record may reach the threshold, in ascending
+    /// order. `bulk` are those seen before their set.
+    fn near(&self, rows: &Prepared, bulk: usize, share: Share) -> Vec<Vec<usize>> {
+        let mut near = vec![Vec::new(); rows.counts.len()];
+        let needs: Vec<u64> = rows.counts.iter().map(|count| share.need(*count)).collect();
+        let (mut tile, mut hits) = (Tile::default(), Vec::new());
+        for start in (0..bulk).step_by(TILE) {
+            let some = start..bulk.min(start + TILE);
+            tile.fill(rows.stride, self.seen.slice(some.clone()), &self.seen.counts[some], share);
+            hits.resize(needs.len() * tile.blocks(), 0);
+            self.kernel.reach(&rows.words, &needs, &tile, &mut hits);
+            for (groups, hits) in near.iter_mut().zip(hits.chunks_exact(tile.blocks())) {
+                // Groups have the order of their first records.
+                groups.extend(places(hits).filter_map(|place| self.founded[start + place]));
+            }
+        }
+        near
+    }
+
+    /// Adds all records of a set.
+    fn add_set(&mut self, site: usize, set: &FilterSet, watch: &Watch) -> Result<(), MatchError> {
+        self.visible = self.groups.len();
+        // Those that founded a group in this set cannot be joined by it.
+        let bulk = self.records.len();
+        let share = self.first_decides();
+        for from in (0..set.len()).step_by(ROWS) {
+            let rows = from..set.len().min(from + ROWS);
+            let near = share.map(|share| self.near(&Prepared::new(set, rows.clone()), bulk, share));
+            for index in rows {
+                if watch.is_stopped() {
+                    return Err(MatchError::Cancelled);
+                }
+                let (record, filter) = (Record { site, index }, set.get(index).unwrap_or_default());
+                match near.as_ref().and_then(|near| near.get(index - from)) {
+                    Some(groups) => {
+                        let place = self.see(record, filter);
+                        self.join(place, groups.iter().copied());
+                    }
+                    None => self.add(record, filter, bulk),
+                }
+                watch.add(bulk as u64);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -173,16 +247,7 @@ pub fn compatible_watched(
     };
     let mut groups = Groups::new(&sets[largest], strategy, threshold);
     for site in [largest].into_iter().chain((0..sets.len()).filter(|site| *site != largest)) {
-        groups.visible = groups.groups.len();
-        let bulk = groups.records.len();
-        for (index, filter) in sets[site].iter().enumerate() {
-            if watch.is_stopped() {
-                return Err(MatchError::Cancelled);
-            }
-            // Those that founded a group in this set cannot be joined by it.
-            groups.add(Record { site, index }, filter, bulk);
-            watch.add(bulk as u64);
-        }
+        groups.add_set(site, &sets[site], watch)?;
     }
     Ok(groups.finish())
 }

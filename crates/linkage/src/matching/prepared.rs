@@ -1,6 +1,6 @@
 //! A set of filters laid out for comparison: whole vectors, with popcounts.
 
-use crate::dice::WORD_MULTIPLE;
+use crate::dice::{LANES, WORD_MULTIPLE};
 use crate::filters::FilterSet;
 
 /// Filters one after the other, each a whole number of vectors long.
@@ -41,4 +41,12 @@ impl Prepared {
     pub fn slice(&self, range: std::ops::Range<usize>) -> &[u64] {
         &self.words[range.start * self.stride..range.end * self.stride]
     }
+}
+
+/// The places that are set in a row of hits of a tile, in ascending order.
+pub fn places(hits: &[u8]) -> impl Iterator<Item = usize> {
+    // Nearly all bytes are 0.
+    hits.iter().enumerate().filter(|(_, hit)| **hit != 0).flat_map(|(block, hit)| {
+        (0..LANES).filter(move |lane| hit >> lane & 1 == 1).map(move |lane| block * LANES + lane)
+    })
 }

@@ -6,21 +6,27 @@
 
 use std::cmp::Ordering;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use super::blocking::{Blocking, BlockingReport, Buckets};
-use super::prepared::Prepared;
+use super::prepared::{Prepared, places};
 use super::{Group, MatchError, Record, Watch};
-use crate::dice::{Kernel, Least, Threshold, dice};
+use crate::dice::{Kernel, Least, Share, Threshold, Tile, dice};
 use crate::filters::FilterSet;
 
 /// Most pairs at or above the threshold that are kept in memory (24 bytes each).
 pub const MAX_CANDIDATES: usize = 20_000_000;
 
-/// Filters of each side in a tile: 64 filters of 3000 bits are 24 KiB, so that both sides stay in the
-/// first cache.
+/// Filters of the second site in a tile: 64 of 3000 bits are 24 KiB, which stay in the first cache.
 const TILE: usize = 64;
+
+/// Filters of the first site that are compared with a tile: enough for laying it out to cost nearly nothing.
+const ROWS: usize = 256;
+
+/// Listed pairs that a thread takes at a time.
+const LISTED: usize = 4096;
 
 /// How to match.
 #[derive(Debug, Clone)]
@@ -100,7 +106,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    fn new(input: usize, set: &FilterSet) -> Site {
+    pub fn new(input: usize, set: &FilterSet) -> Site {
         let counts: Vec<u32> = set.iter().map(|f| f.iter().map(|word| word.count_ones()).sum()).collect();
         let mut order: Vec<usize> = (0..set.len()).collect();
         order.sort_by(|a, b| {
@@ -212,31 +218,45 @@ impl Search<'_> {
 
     /// All pairs that popcounts allow, tile by tile.
     fn all(&self, (first, a): (u32, &Site), (second, b): (u32, &Site)) -> u64 {
-        self.parallel(a.order.len().div_ceil(TILE), |part, found| {
-            let rows = part * TILE..((part + 1) * TILE).min(a.order.len());
+        let share = Share::new(self.options.threshold);
+        self.parallel(a.order.len().div_ceil(ROWS), |part, found| {
+            let rows = part * ROWS..((part + 1) * ROWS).min(a.order.len());
             // For every row the places of `b` that its popcount allows.
             let windows: Vec<_> = rows.clone().map(|row| self.window(a.filters.counts[row], b)).collect();
+            let needs: Vec<u64> = rows.clone().map(|row| share.need(a.filters.counts[row])).collect();
             let from = windows.iter().map(|window| window.start).min().unwrap_or(0);
             let to = windows.iter().map(|window| window.end).max().unwrap_or(0);
-            let mut counts = [0; TILE];
+            let (mut tile, mut hits) = (Tile::default(), Vec::new());
             let mut compared = 0;
-            for tile in (from..to).step_by(TILE) {
-                for (row, window) in rows.clone().zip(&windows) {
-                    let columns = window.start.max(tile)..window.end.min(tile + TILE);
-                    if columns.is_empty() {
-                        continue;
-                    }
-                    let counts = &mut counts[..columns.len()];
-                    self.options.kernel.common(a.filters.get(row), b.filters.slice(columns.clone()), counts);
-                    compared += columns.len() as u64;
-                    // The first column has the smallest popcount, hence the smallest need of all. Most
-                    // rows of a tile have no pair that meets even that.
-                    let least = self.least.common(a.filters.counts[row], b.filters.counts[columns.start]);
-                    if counts.iter().copied().fold(0, u32::max) < least {
-                        continue;
-                    }
-                    for (column, common) in columns.zip(counts) {
-                        self.judge((first, a, row), (second, b, column), *common, found);
+            for start in (from..to).step_by(TILE) {
+                let columns = start..to.min(start + TILE);
+                let inside = |window: &Range<usize>| window.start < columns.end && window.end > columns.start;
+                // Rows are in the order of popcounts, so that those with a place here lie together.
+                let (Some(top), Some(last)) =
+                    (windows.iter().position(inside), windows.iter().rposition(inside))
+                else {
+                    continue;
+                };
+                let some = rows.start + top..rows.start + last + 1;
+                tile.fill(
+                    b.filters.stride,
+                    b.filters.slice(columns.clone()),
+                    &b.filters.counts[columns],
+                    share,
+                );
+                hits.resize(some.len() * tile.blocks(), 0);
+                self.options.kernel.reach(
+                    a.filters.slice(some.clone()),
+                    &needs[top..=last],
+                    &tile,
+                    &mut hits,
+                );
+                for ((row, window), hits) in
+                    some.zip(&windows[top..=last]).zip(hits.chunks_exact(tile.blocks()))
+                {
+                    compared += window.end.min(start + TILE).saturating_sub(window.start.max(start)) as u64;
+                    for place in places(hits) {
+                        self.look((first, a, row), (second, b, start + place), found);
                     }
                 }
             }
@@ -248,19 +268,17 @@ impl Search<'_> {
     /// The pairs that share a block.
     fn listed(&self, (first, a): (u32, &Site), (second, b): (u32, &Site), buckets: &Buckets) -> u64 {
         let pairs = buckets.pairs(first as usize, second as usize);
-        self.parallel(pairs.len().div_ceil(TILE * TILE), |part, found| {
+        self.parallel(pairs.len().div_ceil(LISTED), |part, found| {
             let mut compared = 0;
-            let pairs = pairs.get(part * TILE * TILE..).unwrap_or_default();
-            let pairs = pairs.get(..TILE * TILE).unwrap_or(pairs);
+            let pairs = pairs.get(part * LISTED..).unwrap_or_default();
+            let pairs = pairs.get(..LISTED).unwrap_or(pairs);
             for (row, column) in pairs {
                 let (row, column) = (*row as usize, *column as usize);
                 if !self.window(a.filters.counts[row], b).contains(&column) {
                     continue;
                 }
-                let mut count = [0];
-                self.options.kernel.common(a.filters.get(row), b.filters.get(column), &mut count);
                 compared += 1;
-                self.judge((first, a, row), (second, b, column), count[0], found);
+                self.look((first, a, row), (second, b, column), found);
             }
             self.options.watch.add(pairs.len() as u64);
             compared
@@ -275,18 +293,20 @@ impl Search<'_> {
             ..counts.partition_point(|other| other <= partners.end())
     }
 
-    fn judge(
+    /// Keeps a pair that reaches the threshold.
+    fn look(
         &self,
         (first, a, row): (u32, &Site, usize),
         (second, b, column): (u32, &Site, usize),
-        common: u32,
         found: &mut Vec<Candidate>,
     ) {
+        let mut common = [0];
+        self.options.kernel.common(a.filters.get(row), b.filters.get(column), &mut common);
         let (in_a, in_b) = (a.filters.counts[row], b.filters.counts[column]);
-        if common >= self.least.common(in_a, in_b) {
+        if common[0] >= self.least.common(in_a, in_b) {
             // Places fit: sets hold at most MAX_FILTERS.
             found.push(Candidate {
-                score: dice(common, in_a, in_b),
+                score: dice(common[0], in_a, in_b),
                 first: (first, row as u32),
                 second: (second, column as u32),
             });

@@ -11,8 +11,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Pairs decided on so far, and pairs in all. Both are 0 before the matching has started; with
-    /// blocking they count the pairs that share a block.
+    /// Pairs decided on so far, and pairs in all. Both are 0 before the matching has started. With blocking
+    /// they count the records put into tables, and then also the pairs that share a block.
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
         (self.done.load(Relaxed), self.total.load(Relaxed))
