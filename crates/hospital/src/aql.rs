@@ -10,6 +10,8 @@ const FORBIDDEN: [&str; 14] = [
     "INSERT", "UPDATE", "DELETE", "DROP", "ALTER", "CREATE", "TRUNCATE", "MERGE", "GRANT", "REVOKE", "CALL",
     "EXEC", "EXECUTE", "INTO",
 ];
+/// Path of the id that every EHR has.
+const EHR_ID: &str = "/ehr_id/value";
 /// Name of the parameters that carry consented ids.
 const PARAMETER: &str = "consented";
 
@@ -163,13 +165,75 @@ fn count_argument(tokens: &[Token<'_>]) -> Result<(std::ops::Range<usize>, usize
     Ok((3..close, from))
 }
 
+/// What a count is about: `DISTINCT ` or nothing, the variable, the position of FROM. Records are counted as a whole
+/// or by their id, which says the same.
+fn counted<'a>(tokens: &[Token<'a>]) -> Result<(&'static str, &'a str, usize), Error> {
+    let (argument, from) = count_argument(tokens).map_err(|_| Error::NoRewrite)?;
+    let (distinct, rest) = match &tokens[argument] {
+        [first, rest @ ..] if first.is("DISTINCT") => ("DISTINCT ", rest),
+        rest => ("", rest),
+    };
+    match rest {
+        [variable, path @ ..] if variable.is_word && (path.is_empty() || joined(path) == EHR_ID) => {
+            Ok((distinct, variable.text, from))
+        }
+        _ => Err(Error::NoRewrite),
+    }
+}
+
+fn joined(tokens: &[Token<'_>]) -> String {
+    tokens.iter().map(|token| token.text).collect()
+}
+
+/// The variable of `FROM EHR variable`.
+fn ehr_variable<'a>(tokens: &[Token<'a>]) -> Option<&'a str> {
+    let ehr = tokens.windows(2).find(|pair| pair[0].is("EHR") && pair[1].is_word && !is_keyword(&pair[1]));
+    ehr.map(|pair| pair[1].text)
+}
+
+/// Position of the first of these words that is not part of a path: an event has an `offset`, too.
+fn clause_at(tokens: &[Token<'_>], words: &[&str]) -> Option<usize> {
+    let is_one = |at: usize| words.iter().any(|word| tokens[at].is(word));
+    (0..tokens.len()).find(|&at| is_one(at) && (at == 0 || tokens[at - 1].text != "/"))
+}
+
+/// Counts records by their id instead of as a whole: EHRbase 2 does not take `COUNT(e)`. Each record has one id, so
+/// the number is the same. Other queries stay as they are.
+///
+/// # Errors
+/// What [`check`] finds.
+pub fn count_by_id(query: &str) -> Result<String, Error> {
+    let tokens = read(query)?;
+    match counted(&tokens) {
+        Ok((distinct, variable, from)) if ehr_variable(&tokens) == Some(variable) => {
+            Ok(format!("SELECT COUNT({distinct}{variable}{EHR_ID}) {}", &query[tokens[from].at..]))
+        }
+        _ => Ok(query.to_owned()),
+    }
+}
+
+/// Whether a query selects this path, of any variable, under this name.
+pub fn selects(query: &str, path: &str, name: &str) -> bool {
+    let Ok(tokens) = read(query) else { return false };
+    let selected = clause_at(&tokens, &["FROM"]).and_then(|from| tokens.get(1..from)).unwrap_or_default();
+    selected.split(|token| token.text == ",").any(|column| match column {
+        [distinct, column @ ..] if distinct.is("DISTINCT") => is_column(column, path, name),
+        column => is_column(column, path, name),
+    })
+}
+
+fn is_column(column: &[Token<'_>], path: &str, name: &str) -> bool {
+    matches!(column, [variable, found @ .., by, alias]
+        if variable.is_word && joined(found) == path && by.is("AS") && alias.text == name)
+}
+
 /// How a count becomes a selection of ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rewrite {
     /// The text `SELECT COUNT(e)` is replaced, as the original process does: equal results.
     #[default]
     Literal,
-    /// Any `SELECT COUNT([DISTINCT] variable)` is understood.
+    /// Any `SELECT COUNT([DISTINCT] variable[/ehr_id/value])` is understood; ids come in their order.
     Parsed,
 }
 
@@ -188,15 +252,14 @@ pub fn count_to_ids(query: &str, path: &str, rewrite: Rewrite) -> Result<String,
             Ok(query.replace(COUNT, &format!("SELECT e{path} as EHRID")))
         }
         Rewrite::Parsed => {
-            let (argument, from) = count_argument(&tokens).map_err(|_| Error::NoRewrite)?;
-            let (distinct, variable) = match &tokens[argument] {
-                [variable] if variable.is_word => ("", variable.text),
-                [distinct, variable] if distinct.is("DISTINCT") && variable.is_word => {
-                    ("DISTINCT ", variable.text)
-                }
-                _ => return Err(Error::NoRewrite),
+            let (distinct, variable, from) = counted(&tokens)?;
+            // In the order of ids: pages of a query without an order need not fit together.
+            let order = match clause_at(&tokens, &["ORDER"]) {
+                None => format!(" ORDER BY {variable}{path}"),
+                Some(_) => String::new(),
             };
-            Ok(format!("SELECT {distinct}{variable}{path} as EHRID {}", &query[tokens[from].at..]))
+            let rest = query[tokens[from].at..].trim_end();
+            Ok(format!("SELECT {distinct}{variable}{path} as EHRID {rest}{order}"))
         }
     }
 }
@@ -207,12 +270,8 @@ pub fn count_to_ids(query: &str, path: &str, rewrite: Rewrite) -> Result<String,
 /// See [`Error`].
 pub fn check_paged(query: &str) -> Result<(), Error> {
     let tokens = read(query)?;
-    let limits = ["TOP", "LIMIT", "OFFSET"];
-    let limited = tokens.iter().enumerate().any(|(at, token)| {
-        let in_path = at > 0 && tokens[at - 1].text == "/";
-        !in_path && limits.iter().any(|word| token.is(word))
-    });
-    if limited { Err(Error::Limited) } else { Ok(()) }
+    let limited = clause_at(&tokens, &["TOP", "LIMIT", "OFFSET"]);
+    if limited.is_some() { Err(Error::Limited) } else { Ok(()) }
 }
 
 /// Restricts a query to records: adds `variable path matches {$consented0, …}`. The ids themselves
@@ -225,13 +284,11 @@ pub fn restrict(query: &str, path: &str, ids: usize) -> Result<(String, Vec<Stri
     if ids == 0 {
         return Err(Error::NoRewrite);
     }
-    let ehr = tokens.windows(2).find(|pair| pair[0].is("EHR") && pair[1].is_word && !is_keyword(&pair[1]));
-    let variable = ehr.ok_or(Error::NoRewrite)?[1].text;
+    let variable = ehr_variable(&tokens).ok_or(Error::NoRewrite)?;
     let names: Vec<String> = (0..ids).map(|at| format!("{PARAMETER}{at}")).collect();
     let list = names.iter().map(|name| format!("${name}")).collect::<Vec<_>>().join(", ");
     let clause = format!("{variable}{path} matches {{{list}}}");
-    let tail = tokens.iter().position(|token| token.is("ORDER") || token.is("LIMIT") || token.is("OFFSET"));
-    let end = tail.map_or(query.len(), |at| tokens[at].at);
+    let end = clause_at(&tokens, &["ORDER", "LIMIT", "OFFSET"]).map_or(query.len(), |at| tokens[at].at);
     let (body, tail) = query.split_at(end);
     let filter = tokens.iter().find(|token| token.is("WHERE"));
     let restricted = match filter {
@@ -282,14 +339,62 @@ mod tests {
     #[test]
     fn counts_become_selections_of_ids() {
         let literal = |query| count_to_ids(query, PATH, Rewrite::Literal);
-        let parsed = |query| count_to_ids(query, PATH, Rewrite::Parsed);
+        let parsed = |query: &str| count_to_ids(query, PATH, Rewrite::Parsed);
         let ids = format!("SELECT e{PATH} as EHRID FROM EHR e CONTAINS COMPOSITION c");
         assert_eq!(literal("SELECT COUNT(e) FROM EHR e CONTAINS COMPOSITION c"), Ok(ids.clone()));
-        assert_eq!(parsed("SELECT COUNT(e) FROM EHR e CONTAINS COMPOSITION c"), Ok(ids));
         assert_eq!(literal("SELECT COUNT(DISTINCT e) FROM EHR e"), Err(Error::NoRewrite));
-        let distinct = format!("SELECT DISTINCT x{PATH} as EHRID FROM EHR x");
-        assert_eq!(parsed("SELECT COUNT(DISTINCT x) AS n FROM EHR x"), Ok(distinct));
-        assert_eq!(parsed("SELECT COUNT(e/ehr_id/value) FROM EHR e"), Err(Error::NoRewrite));
+        let ordered = |ids: &str| Ok(format!("{ids} ORDER BY e{PATH}"));
+        assert_eq!(parsed("SELECT COUNT(e) FROM EHR e CONTAINS COMPOSITION c"), ordered(&ids));
+        assert_eq!(parsed("SELECT COUNT(e/ehr_id/value) FROM EHR e CONTAINS COMPOSITION c "), ordered(&ids));
+        let distinct = format!("SELECT DISTINCT x{PATH} as EHRID FROM EHR x ORDER BY x/a DESC");
+        assert_eq!(parsed("SELECT COUNT(DISTINCT x) AS n FROM EHR x ORDER BY x/a DESC"), Ok(distinct));
+        for other in ["e/ehr_status", "DISTINCT", "e, c", "*", "DISTINCT e/x"] {
+            let query = format!("SELECT COUNT({other}) FROM EHR e");
+            assert_eq!(parsed(&query), Err(Error::NoRewrite), "{other}");
+            assert_eq!(count_by_id(&query).as_deref(), Ok(query.as_str()), "{other}");
+        }
+    }
+
+    #[test]
+    fn records_are_counted_by_their_id() {
+        for (query, by_id) in [
+            ("SELECT COUNT(e) FROM EHR e", "SELECT COUNT(e/ehr_id/value) FROM EHR e"),
+            (
+                "select count(DISTINCT x) AS n FROM EHR x WHERE a = 1",
+                "SELECT COUNT(DISTINCT x/ehr_id/value) FROM EHR x WHERE a = 1",
+            ),
+            ("SELECT COUNT(e/ehr_id/value) FROM EHR e", "SELECT COUNT(e/ehr_id/value) FROM EHR e"),
+            // Not the record: its parts have no such id.
+            (
+                "SELECT COUNT(c) FROM EHR e CONTAINS COMPOSITION c",
+                "SELECT COUNT(c) FROM EHR e CONTAINS COMPOSITION c",
+            ),
+        ] {
+            assert_eq!(count_by_id(query).as_deref(), Ok(by_id), "{query}");
+        }
+        assert_eq!(count_by_id("DELETE FROM EHR e"), Err(Error::NotReading));
+    }
+
+    #[test]
+    fn what_a_query_selects_is_found_by_path_and_name() {
+        for (query, is_selected) in [
+            (format!("SELECT e{PATH} as EHRID FROM EHR e"), true),
+            (
+                format!("SELECT DISTINCT x{PATH} AS EHRID, c/name/value FROM EHR x CONTAINS COMPOSITION c"),
+                true,
+            ),
+            (format!("SELECT c/name/value, e{PATH} AS EHRID FROM EHR e CONTAINS COMPOSITION c"), true),
+            (format!("SELECT e{PATH} AS ID FROM EHR e"), false),
+            (format!("SELECT e{PATH}, c/x AS EHRID FROM EHR e CONTAINS COMPOSITION c"), false),
+            (
+                "SELECT o/subject/external_ref/id/value AS EHRID FROM EHR e CONTAINS OBSERVATION o".into(),
+                false,
+            ),
+            (format!("SELECT c/x AS x FROM EHR e WHERE e{PATH} AS EHRID"), false),
+            ("no query".into(), false),
+        ] {
+            assert_eq!(selects(&query, PATH, "EHRID"), is_selected, "{query}");
+        }
     }
 
     #[test]
@@ -310,6 +415,11 @@ mod tests {
                 "SELECT COUNT(x) FROM EHR x CONTAINS COMPOSITION c WHERE x{PATH} matches {{$consented0}}"
             )
         );
+        // A path is no clause: `offset` of an event.
+        let (query, _) =
+            restrict("SELECT COUNT(e) FROM EHR e WHERE o/offset/value = 'P1D'", PATH, 1).expect("can");
+        let whole = "SELECT COUNT(e) FROM EHR e WHERE (o/offset/value = 'P1D') AND";
+        assert_eq!(query, format!("{whole} e{PATH} matches {{$consented0}}"));
         assert_eq!(restrict("SELECT COUNT(e) FROM EHR e", PATH, 0), Err(Error::NoRewrite));
     }
 }

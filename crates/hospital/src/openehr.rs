@@ -1,5 +1,6 @@
 //! openEHR REST 1.0: query requests, result sets with typed cells, errors (contract 3.1, 3.2).
 use crate::{
+    aql,
     failure::{Class, Failure, Reason, Told},
     json::Json,
 };
@@ -188,7 +189,8 @@ impl ResultSet {
         })
     }
 
-    /// Position of the column with this name and path (contract 2.1): both must fit.
+    /// Position of the column with this name and path (contract 2.1): both must fit. EHRbase reads
+    /// `e/ehr_status/…` as a part `s` of the record and states `s/…`; then the query has to say what the column is.
     ///
     /// # Errors
     /// [`Reason::IdColumnMissing`].
@@ -201,7 +203,13 @@ impl ResultSet {
                     bare == path || found == path
                 })
         };
-        self.columns.iter().position(fits).ok_or(Reason::IdColumnMissing)
+        let named = || {
+            let mut named = self.columns.iter().enumerate().filter(|(_, column)| column.name == name);
+            let is_that = self.q.as_deref().is_some_and(|q| aql::selects(q, path, name));
+            let first = named.next().filter(|_| is_that)?;
+            named.next().is_none().then_some(first.0)
+        };
+        self.columns.iter().position(fits).or_else(named).ok_or(Reason::IdColumnMissing)
     }
 
     /// Values of the id column in row order, and how many rows had none.

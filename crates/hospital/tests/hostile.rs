@@ -334,6 +334,7 @@ proptest! {
     #[test]
     fn queries_are_read_or_refused(text in "\\PC{0,80}") {
         let _ = (hospital::aql::check(&text), hospital::aql::restrict(&text, "/x", 2));
+        let _ = (hospital::aql::count_by_id(&text), hospital::aql::selects(&text, "/x", "y"));
         let _ = hospital::aql::count_to_ids(&text, "/x", hospital::aql::Rewrite::Parsed);
         let _ = Zone::Berlin.span(&text);
     }

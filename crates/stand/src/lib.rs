@@ -9,6 +9,7 @@ pub mod collector;
 pub mod curl;
 pub mod deploy;
 mod description;
+pub mod ehrbase;
 pub mod environment;
 pub mod hospital;
 mod nats;

@@ -92,7 +92,8 @@ pub struct Config {
     /// System of record ids, in FHIR.
     #[serde(default)]
     pub identifier_system: Option<String>,
-    /// Also turn counts into selections of ids that the original process leaves alone.
+    /// Understand counts instead of replacing their text as the original process does: more of them become
+    /// selections of ids, ids come in their order, and records are counted by id. EHRbase 2 needs it.
     #[serde(default)]
     pub parsed_rewrite: bool,
 

@@ -1,7 +1,7 @@
 //! Independent parts of repositories from package registries: `make test-peers`. Left out elsewhere, with one line.
 //!
-//! EHRbase is not published as a program: a stand-in made of its AQL parser and its answer types is asked
-//! instead. FHIR searches go to HAPI's server.
+//! openEHR queries go to a stand-in made of the AQL parser and the answer types of a later EHRbase than the one that
+//! `ehrbase.rs` asks. FHIR searches go to HAPI's server.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
 use mdat_adapter::{Config, PREFIX, Repository};
 use messaging::hospital::{DataRequest, Query};

@@ -200,7 +200,9 @@ async fn only_reading_queries_are_sent() {
         Err(Wrong::Query(_))
     ));
     let stored = |name: &str| ask(Query::Stored { name: name.into(), version: None });
-    assert!(matches!(repository.ids(&stored("../aql")).await, Err(Wrong::Request(_))));
+    for name in ["../aql", "..", ".", "", "a/b", "a%2Fb", "a?q=b"] {
+        assert!(matches!(repository.ids(&stored(name)).await, Err(Wrong::Request(_))), "{name}");
+    }
     assert!(matches!(
         repository.ids(&DataRequest { limit: Some(0), ..aql(COUNT) }).await,
         Err(Wrong::Request(_))

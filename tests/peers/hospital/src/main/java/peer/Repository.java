@@ -20,7 +20,7 @@ import org.ehrbase.openehr.sdk.response.dto.QueryResponseData;
 
 /**
  * A stand-in for an openEHR repository, made of published parts of EHRbase: its parser decides what is AQL, its types
- * form the answer. EHRbase itself is not on Maven Central as a program.
+ * form the answer. They are of a later version than the EHRbase of `tests/peers/ehrbase`.
  */
 final class Repository extends HttpServlet {
     private static final ObjectMapper JSON = new ObjectMapper();
