@@ -84,6 +84,40 @@ async fn records_wait_for_their_repository_and_arrive_in_order() {
     std::fs::remove_dir_all(&folder).expect("clean");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_without_the_profiles_gets_records_without_them() {
+    let folder = std::env::temp_dir().join(format!("dsf-audit-profiles-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("folder");
+    let file = folder.join("audit.ndjson");
+    let line =
+        |at: usize| format!(r#"{{"resourceType":"AuditEvent","meta":{{"profile":["x"]}},"id":"{at}"}}"#);
+    std::fs::write(&file, format!("{}\n{}\n", line(0), line(1))).expect("records");
+    let arrived: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let keep = Arc::clone(&arrived);
+    let repository = Peer::start(Protocol::Http, None, move |bytes, _| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let body: Value = serde_json::from_str(text.split_once("\r\n\r\n").expect("a body").1).expect("JSON");
+        if body.get("meta").is_some() {
+            return Act::Send(http(422, "text/plain", ""));
+        }
+        keep.lock().unwrap().push(body);
+        Act::Send(http(201, "text/plain", ""))
+    })
+    .await
+    .expect("a repository");
+    let tls = TlsSettings { allow_plaintext: true, ..TlsSettings::default() };
+    let url = Some(format!("http://{}/fhir", repository.address));
+    let settings = AuditSettings { file: Some(file), url, ..AuditSettings::default() };
+    let backlog = Arc::default();
+    let carrier = forward("pdp-adapter", &settings, &tls, &backlog).expect("an address").expect("a task");
+    wait(|| arrived.lock().unwrap().len() == 2);
+    let ids: Vec<_> = arrived.lock().unwrap().iter().map(|event| event["id"].clone()).collect();
+    assert_eq!(ids, ["0", "1"]);
+    assert_eq!((repository.requests(), backlog.health().refused), (3, 0), "the second comes without at once");
+    carrier.abort();
+    std::fs::remove_dir_all(&folder).expect("clean");
+}
+
 fn wait(done: impl Fn() -> bool) {
     let started = Instant::now();
     while !done() {
