@@ -234,5 +234,5 @@ fn noted(body: &str) -> audit::Query {
     const END: &str = "</queryByParameter>";
     let from = body.find("<queryByParameter").unwrap_or_default();
     let to = body.find(END).map_or(body.len(), |at| at + END.len());
-    audit::Query { text: body[from..to].as_bytes().to_vec(), details: Vec::new() }
+    audit::Query { text: body.as_bytes()[from..to].to_vec(), details: Vec::new() }
 }

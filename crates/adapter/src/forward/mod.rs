@@ -95,7 +95,7 @@ struct Delivered {
 
 /// Where records go.
 enum Sink {
-    Fhir(Fhir),
+    Fhir(Box<Fhir>),
     Syslog(Syslog),
 }
 
@@ -111,7 +111,7 @@ impl Sink {
             Some((scheme, _)) if scheme.starts_with("syslog") => {
                 Self::Syslog(Syslog::new(service, url, settings.schema(), tls)?)
             }
-            _ => Self::Fhir(Fhir::new(url, tls)?),
+            _ => Self::Fhir(Box::new(Fhir::new(url, tls)?)),
         })
     }
 
