@@ -101,6 +101,15 @@ pub const RBF_RECORDS: &str = "rbf.records.*";
 pub const RBF_DATA_SET: &str = "rbf.data-set";
 /// What all replicas together listen to for data sets; each listens to its own [`rbf_data_set`] only.
 pub const RBF_DATA_SETS: &str = "rbf.data-set.*";
+/// Any JSON (`null`) as request, answer `Reply<`[`crate::health::Health`]`>` by every replica; so are the
+/// following three.
+pub const MPI_HEALTH: &str = "mpi.health";
+/// See [`MPI_HEALTH`].
+pub const PDP_HEALTH: &str = "pdp.health";
+/// See [`MPI_HEALTH`].
+pub const MDAT_HEALTH: &str = "mdat.health";
+/// See [`MPI_HEALTH`].
+pub const RBF_HEALTH: &str = "rbf.health";
 /// Queue group of rbf-worker replicas.
 pub const RBF_GROUP: &str = "rbf-worker";
 /// Queue group of mpi-adapter replicas.

@@ -13,7 +13,7 @@ use serde_json::json;
 use stand::{NatsServer, Tools};
 
 /// Subject, the users that may publish on it, the users that may subscribe to it. Everybody else is refused.
-const TABLE: [(&str, &str, &str); 36] = [
+const TABLE: [(&str, &str, &str); 40] = [
     ("fhir.event.Task.requested.new", "gateway", ""),
     ("fhir.event.Task.requested.keyed", "gateway", ""),
     ("fhir.changed.Task", "gateway", "gateway"),
@@ -37,6 +37,10 @@ const TABLE: [(&str, &str, &str); 36] = [
     ("rbf.data-set.any", "worker", "rbf"),
     ("rbf.run.any", "worker", "rbf"),
     ("rbf.records.any", "worker", "rbf"),
+    ("mpi.health", "operator", "mpi"),
+    ("pdp.health", "operator", "pdp"),
+    ("mdat.health", "operator", "mdat"),
+    ("rbf.health", "operator", "rbf"),
     ("$JS.API.STREAM.CREATE.EVENTS", "gateway operator", ""),
     ("$JS.API.STREAM.INFO.EVENTS", "gateway operator router", ""),
     ("$JS.API.STREAM.DELETE.EVENTS", "", ""),

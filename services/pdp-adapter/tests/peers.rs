@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use adapter::{
     audit::{Audit, Parties},
     forward::forward,
+    settings::AuditSettings,
     tls::TlsSettings,
 };
 use hospital::xacml;
@@ -31,8 +32,13 @@ fn service(backend: &str, address: &str, audit: Audit) -> Arc<Service> {
 }
 
 fn audit(file: Option<&std::path::Path>) -> Audit {
-    let parties =
-        Parties { site: "site-a".into(), service: "pdp-adapter", server: "pdp", address: String::new() };
+    let parties = Parties {
+        site: "site-a".into(),
+        service: "pdp-adapter",
+        server: "pdp",
+        address: String::new(),
+        applications: None,
+    };
     Audit::new(parties, file).expect("audit")
 }
 
@@ -118,7 +124,9 @@ async fn hapi_fhir_accepts_every_audit_record() {
     assert_eq!(written, 5, "start, three decisions, end");
     let before = peer.stored("AuditEvent").await.expect("a number");
     let tls = TlsSettings { roots: None, identity: None, server_name: None, allow_plaintext: true };
-    let carrier = forward(Some(&file), Some(&fhir), &tls).expect("an address").expect("a task");
+    let settings = AuditSettings { file: Some(file), url: Some(fhir), ..AuditSettings::default() };
+    let carrier = forward("pdp-adapter", &settings, &tls, &Arc::default());
+    let carrier = carrier.expect("an address").expect("a task");
     // A record that the validator refuses is told as refused and never arrives.
     let arrived = async {
         while peer.stored("AuditEvent").await.expect("a number") < before + written {
