@@ -4,6 +4,7 @@
 mod audit;
 mod bench;
 mod demo;
+mod health;
 mod incident;
 mod instance;
 mod linkage;
@@ -46,6 +47,8 @@ enum Command {
     /// Process instances: look, correct, end, pause.
     #[command(subcommand)]
     Instance(instance::Command),
+    /// How the adapters of hospital systems are; fails when one is not well.
+    Health(health::Arguments),
     /// The audit trail of a FHIR endpoint.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -68,6 +71,7 @@ async fn main() -> ExitCode {
         Command::Plugin(command) => plugin::run(command).await,
         Command::Incident(command) => incident::run(command).await,
         Command::Instance(command) => instance::run(command).await,
+        Command::Health(arguments) => health::run(arguments).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Vectors(arguments) => vectors::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments).await,

@@ -151,6 +151,9 @@ async fn a_linkage_leaves_nothing_personal_behind() -> Result<()> {
     .await?;
     for (service, name) in [
         (Service::PatientIndex, "dsf.hospital.requests"),
+        (Service::PatientIndex, "dsf.hospital.places"),
+        (Service::Consent, "dsf.hospital.consent.dropped"),
+        (Service::MedicalData, "dsf.hospital.rows"),
         (Service::Consent, "dsf.hospital.requests"),
         (Service::MedicalData, "dsf.hospital.requests"),
         (Service::Linkage, "dsf.linkage.encoded"),

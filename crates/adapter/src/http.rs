@@ -19,6 +19,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use time::{OffsetDateTime, PrimitiveDateTime, macros::format_description};
 use tower_service::Service;
 
 use crate::{
@@ -30,6 +31,8 @@ use crate::{
 const IDLE: Duration = Duration::from_secs(60);
 /// Tokens are renewed this long before they end.
 const TOKEN_MARGIN: Duration = Duration::from_secs(30);
+/// Statuses that say no more than "not now": what comes with them is not read.
+const AWAY: [u16; 5] = [408, 429, 502, 503, 504];
 /// Life of a token whose server does not state it.
 const TOKEN_LIFE: Duration = Duration::from_secs(60);
 
@@ -96,6 +99,8 @@ pub struct HttpAnswer {
     pub body: Bytes,
     /// Content type.
     pub content_type: Option<String>,
+    /// `Retry-After`, from now on.
+    pub retry_after: Option<Duration>,
 }
 
 #[derive(Clone)]
@@ -168,13 +173,16 @@ impl Client {
     /// One exchange.
     ///
     /// # Errors
-    /// [`Trouble::Transport`], or what the token endpoint says.
+    /// [`Trouble::Transport`], [`Trouble::Away`], or what the token endpoint says.
     pub async fn send(&self, call: &Call) -> Result<HttpAnswer, Trouble> {
         let authorization = self.authorization().await?;
         let answer = self.exchange(call, authorization).await?;
         if answer.status == 401 {
             // The token was withdrawn: the next try gets a new one.
             *self.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        if AWAY.contains(&answer.status) {
+            return Err(Trouble::Away { status: answer.status, after: answer.retry_after });
         }
         Ok(answer)
     }
@@ -219,6 +227,7 @@ impl Client {
             status: head.status.as_u16(),
             body: body.to_bytes(),
             content_type: content_type.map(str::to_owned),
+            retry_after: head.headers.get(header::RETRY_AFTER).and_then(retry_after),
         })
     }
 
@@ -267,6 +276,9 @@ impl Client {
         // RFC 6749, 2.3.1: both parts are form-encoded before Basic.
         let pair = format!("{}:{}", encode(client), encode(secret));
         let answer = self.exchange(&call, Some(format!("Basic {}", STANDARD.encode(pair)))).await?;
+        if AWAY.contains(&answer.status) {
+            return Err(Trouble::Away { status: answer.status, after: answer.retry_after });
+        }
         if let Some(failure) = Failure::of_http(answer.status) {
             return Err(failure.into());
         }
@@ -284,6 +296,20 @@ impl Client {
             Some(Token { value: value.clone(), until: Instant::now() + life.saturating_sub(TOKEN_MARGIN) });
         Ok(value)
     }
+}
+
+/// The two forms of `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
+fn retry_after(value: &HeaderValue) -> Option<Duration> {
+    let text = value.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let format = format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    let at = PrimitiveDateTime::parse(text, format).ok()?.assume_utc();
+    // A date in the past: at once.
+    Some((at - OffsetDateTime::now_utc()).try_into().unwrap_or_default())
 }
 
 fn transport(error: &hyper_util::client::legacy::Error) -> TransportKind {

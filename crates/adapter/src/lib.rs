@@ -9,7 +9,9 @@ pub mod audit;
 pub mod dumps;
 pub mod forward;
 pub mod guard;
+pub mod health;
 pub mod http;
+pub mod settings;
 pub mod tls;
 
 use std::time::Duration;
@@ -26,6 +28,14 @@ pub enum Trouble {
     /// Refused, away or wrong on the wire.
     #[error(transparent)]
     Failure(#[from] Failure),
+    /// It answered that it cannot answer now, with an HTTP status that says no more than that.
+    #[error("it cannot answer now (status {status})")]
+    Away {
+        /// Status.
+        status: u16,
+        /// How long it wants not to be asked (`Retry-After`).
+        after: Option<Duration>,
+    },
     /// Not asked: it failed too often just now.
     #[error("not asked, it failed too often; next try in {} s", .0.as_secs())]
     Open(Duration),
@@ -57,6 +67,7 @@ impl Trouble {
                 Failure::Protocol(reason) => reason.as_str(),
                 other => other.outcome(),
             },
+            Self::Away { .. } => "unavailable",
             Self::Open(_) => "breaker-open",
             Self::Busy => "busy",
         }
@@ -67,11 +78,12 @@ impl Trouble {
         !matches!(self, Self::Failure(Failure::Rejected(_) | Failure::Protocol(_)))
     }
 
-    /// True where asking again at once is worth it: nothing was read.
+    /// True where asking again at once is worth it: no answer of the protocol was read. An index that
+    /// says in its own protocol that it failed has answered.
     fn is_worth_retry(&self) -> bool {
         match self {
             Self::Transport(kind) => !matches!(kind, TransportKind::Tls | TransportKind::TooLarge),
-            Self::Failure(Failure::Unavailable(_)) => true,
+            Self::Away { .. } => true,
             _ => false,
         }
     }

@@ -3,7 +3,9 @@
 //! A service's configuration is one plain struct with public documented fields that denies unknown
 //! keys. `PREFIX_FIELD=value` sets a field, `PREFIX_FIELD_FILE=path` sets it to the content of a
 //! file (for secrets); the environment wins over the file. A variable with the prefix that names no
-//! field is an error, so that a misspelt setting never goes unnoticed.
+//! field is an error, so that a misspelt setting never goes unnoticed. What several services share is a
+//! struct in a field of theirs: `urls` of the field `nats` is `PREFIX_NATS_URLS`, and in the file
+//! `nats_urls` or `urls` below `[nats]`.
 #![forbid(unsafe_code)]
 
 mod duration;
@@ -72,32 +74,56 @@ pub fn load_from<T: DeserializeOwned>(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<T, ConfigError> {
+    let settings = fields::of::<T>();
+    let content =
+        |reason: String| ConfigError::Content { reason: one_line(&reason), prefix: prefix.to_owned() };
+    let setting = |name: &str| settings.iter().find(|setting| setting.name == name);
     let mut table = match file {
         Some(path) => read_file(path)?,
         None => Table::new(),
     };
+    // Settings of groups may also stand flat in the file; absent groups are there, and say what they miss.
+    for setting in settings.iter().filter(|setting| setting.group.is_some()) {
+        let value = table.remove(&setting.name);
+        if insert(&mut table, setting, value).is_some() {
+            return Err(content(format!("{} stands twice in the file", setting.name)));
+        }
+    }
     let start = format!("{prefix}_");
-    let fields = fields::of::<T>();
     let mut given = Vec::new();
     for (variable, value) in environment {
         let Some(name) = variable.strip_prefix(&start) else { continue };
-        let (field, value) = match name.strip_suffix("_FILE") {
+        let name = name.to_lowercase();
+        let (name, value) = match name.strip_suffix("_file") {
             // A setting that *is* a path, such as `ready_file`, keeps its ending.
-            Some(field) if !fields.contains(&name.to_lowercase().as_str()) => {
-                (field.to_lowercase(), read_secret(&variable, &value)?)
-            }
-            _ => (name.to_lowercase(), value),
+            Some(field) if setting(&name).is_none() => (field.to_owned(), read_secret(&variable, &value)?),
+            _ => (name, value),
         };
-        if given.contains(&field) {
-            return Err(ConfigError::Twice { variable: format!("{start}{}", field.to_uppercase()) });
+        if given.contains(&name) {
+            return Err(ConfigError::Twice { variable: format!("{start}{}", name.to_uppercase()) });
         }
-        given.push(field.clone());
-        table.insert(field, Value::String(value));
+        match setting(&name) {
+            Some(setting) => _ = insert(&mut table, setting, Some(Value::String(value))),
+            None if settings.is_empty() => _ = table.insert(name.clone(), Value::String(value)),
+            None => {
+                let known: Vec<String> =
+                    settings.iter().map(|setting| format!("`{}`", setting.name)).collect();
+                let known = known.join(", ");
+                return Err(content(format!("unknown field `{name}`, expected one of {known}")));
+            }
+        }
+        given.push(name);
     }
-    T::deserialize(Loose(Value::Table(table))).map_err(|error| ConfigError::Content {
-        reason: one_line(&error.to_string()),
-        prefix: prefix.to_owned(),
-    })
+    T::deserialize(Loose(Value::Table(table))).map_err(|error| content(error.to_string()))
+}
+
+/// Puts a value where the struct has it; what stood there.
+fn insert(table: &mut Table, setting: &fields::Setting, value: Option<Value>) -> Option<Value> {
+    let Some(group) = setting.group else {
+        return table.insert(setting.field.to_owned(), value?);
+    };
+    let group = table.entry(group).or_insert_with(|| Value::Table(Table::new()));
+    group.as_table_mut()?.insert(setting.field.to_owned(), value?)
 }
 
 fn read_file(path: &Path) -> Result<Table, ConfigError> {
@@ -145,7 +171,7 @@ impl<'de> serde::Deserializer<'de> for Loose {
 
     fn deserialize_any<V: serde::de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.0 {
-            Value::Table(table) => visitor.visit_map(LooseMap { entries: table.into_iter(), value: None }),
+            Value::Table(table) => visitor.visit_map(LooseMap { entries: table.into_iter(), entry: None }),
             Value::Array(items) => visitor.visit_seq(LooseSeq(items.into_iter())),
             value => value.deserialize_any(visitor),
         }
@@ -201,7 +227,7 @@ impl<'de> serde::Deserializer<'de> for Loose {
 
 struct LooseMap {
     entries: toml::map::IntoIter<String, Value>,
-    value: Option<Value>,
+    entry: Option<(String, Value)>,
 }
 
 impl<'de> serde::de::MapAccess<'de> for LooseMap {
@@ -212,13 +238,16 @@ impl<'de> serde::de::MapAccess<'de> for LooseMap {
         seed: K,
     ) -> Result<Option<K::Value>, Error> {
         let Some((key, value)) = self.entries.next() else { return Ok(None) };
-        self.value = Some(value);
+        self.entry = Some((key.clone(), value));
         seed.deserialize(serde::de::value::StringDeserializer::new(key)).map(Some)
     }
 
     fn next_value_seed<S: serde::de::DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
-        match self.value.take() {
-            Some(value) => seed.deserialize(Loose(value)),
+        match self.entry.take() {
+            // Which setting it is, before what is wrong with it.
+            Some((key, value)) => seed
+                .deserialize(Loose(value))
+                .map_err(|error| serde::de::Error::custom(format!("{key}: {}", error.message()))),
             None => Err(serde::de::Error::custom("value asked for before its key")),
         }
     }

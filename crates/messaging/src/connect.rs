@@ -162,6 +162,46 @@ impl Nats {
         }
     }
 
+    /// Asks everybody on `subject`, and gathers what they answer within `wait`: nobody tells how many
+    /// there are. Answers that are not of the agreed form are left out; the log says so.
+    ///
+    /// # Errors
+    /// [`RequestError::Unavailable`] without a connection. That nobody answers is an answer.
+    pub async fn ask_all<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        subject: &str,
+        request: &Q,
+        wait: Duration,
+    ) -> Result<Vec<A>, RequestError> {
+        let payload = serde_json::to_vec(request)
+            .map_err(|error| RequestError::Form { subject: subject.to_owned(), reason: error.to_string() })?;
+        let unavailable = |reason: String| RequestError::Unavailable { subject: subject.to_owned(), reason };
+        let inbox = self.client.new_inbox();
+        let mut answers =
+            self.client.subscribe(inbox.clone()).await.map_err(|error| unavailable(error.to_string()))?;
+        self.client
+            .publish_with_reply(subject.to_owned(), inbox, payload.into())
+            .await
+            .map_err(|error| unavailable(error.to_string()))?;
+        let mut gathered = Vec::new();
+        let gather = async {
+            while let Some(answer) = answers.next().await {
+                if answer.status == Some(async_nats::StatusCode::NO_RESPONDERS) {
+                    break;
+                }
+                match serde_json::from_slice::<Reply<A>>(&answer.payload) {
+                    Ok(Reply::Ok(answer)) => gathered.push(answer),
+                    Ok(Reply::Invalid(reason) | Reply::Unavailable(reason)) => {
+                        tracing::warn!(subject, reason, "an answer says that there is none");
+                    }
+                    Err(error) => tracing::warn!(subject, %error, "an answer does not have the agreed form"),
+                }
+            }
+        };
+        let _ = tokio::time::timeout(wait, gather).await;
+        Ok(gathered)
+    }
+
     /// Answers requests on `subject` as a member of `group`, at most `limit` at a time, until the
     /// returned task is dropped or aborted. A request that is not of the agreed form is answered
     /// with `invalid`.

@@ -8,6 +8,7 @@ pub mod connect;
 pub mod egress;
 pub mod engine;
 pub mod event;
+pub mod health;
 pub mod hospital;
 pub mod job;
 pub mod linkage;

@@ -148,13 +148,22 @@ impl User {
             ),
             Self::PatientIndex => (
                 Vec::new(),
-                own(&[subject::MPI_FIND, subject::MPI_MATCH, subject::MPI_CROSS_REFERENCE]),
+                own(&[
+                    subject::MPI_FIND,
+                    subject::MPI_MATCH,
+                    subject::MPI_CROSS_REFERENCE,
+                    subject::MPI_HEALTH,
+                ]),
                 true,
             ),
-            Self::Consent => (Vec::new(), own(&[subject::PDP_DECIDE, subject::PDP_REVOKED]), true),
-            Self::MedicalData => {
-                (Vec::new(), own(&[subject::MDAT_COUNT, subject::MDAT_IDS, subject::MDAT_ROWS]), true)
+            Self::Consent => {
+                (Vec::new(), own(&[subject::PDP_DECIDE, subject::PDP_REVOKED, subject::PDP_HEALTH]), true)
             }
+            Self::MedicalData => (
+                Vec::new(),
+                own(&[subject::MDAT_COUNT, subject::MDAT_IDS, subject::MDAT_ROWS, subject::MDAT_HEALTH]),
+                true,
+            ),
             Self::Linkage => (
                 own(&[subject::MPI_FIND, subject::MPI_MATCH, subject::MPI_CROSS_REFERENCE]),
                 own(&[
@@ -165,12 +174,19 @@ impl User {
                     subject::RBF_OPEN,
                     subject::RBF_RESULT_SET,
                     subject::RBF_DATA_SET,
+                    subject::RBF_HEALTH,
                 ]),
                 true,
             ),
             Self::Operator => {
                 let mut publish = own(&subject::OPERATIONS);
                 publish.extend(own(&[subject::EGRESS, subject::ROUTER_SITE, subject::PDP_REVOKED]));
+                publish.extend(own(&[
+                    subject::MPI_HEALTH,
+                    subject::PDP_HEALTH,
+                    subject::MDAT_HEALTH,
+                    subject::RBF_HEALTH,
+                ]));
                 publish.extend(stream_rights());
                 (publish, Vec::new(), false)
             }

@@ -97,6 +97,15 @@ pub const RBF_OPEN: &str = "rbf.open-pseudonyms";
 pub const RBF_RESULT_SET: &str = "rbf.result-set";
 /// Request [`crate::linkage::DataSetRequest`], answer `Reply<DataSetReply>`.
 pub const RBF_DATA_SET: &str = "rbf.data-set";
+/// Any JSON (`null`) as request, answer `Reply<`[`crate::health::Health`]`>` by every replica; so are the
+/// following three.
+pub const MPI_HEALTH: &str = "mpi.health";
+/// See [`MPI_HEALTH`].
+pub const PDP_HEALTH: &str = "pdp.health";
+/// See [`MPI_HEALTH`].
+pub const MDAT_HEALTH: &str = "mdat.health";
+/// See [`MPI_HEALTH`].
+pub const RBF_HEALTH: &str = "rbf.health";
 /// Queue group of rbf-worker replicas.
 pub const RBF_GROUP: &str = "rbf-worker";
 /// Queue group of mpi-adapter replicas.

@@ -13,7 +13,7 @@ use serde_json::json;
 use stand::{NatsServer, Tools};
 
 /// Subject, the users that may publish on it, the users that may subscribe to it. Everybody else is refused.
-const TABLE: [(&str, &str, &str); 33] = [
+const TABLE: [(&str, &str, &str); 37] = [
     ("fhir.event.Task.requested.new", "gateway", ""),
     ("fhir.event.Task.requested.keyed", "gateway", ""),
     ("fhir.changed.Task", "gateway", "gateway"),
@@ -34,6 +34,10 @@ const TABLE: [(&str, &str, &str); 33] = [
     ("mdat.rows", "worker", "mdat"),
     ("rbf.encode", "worker", "rbf"),
     ("rbf.data-set", "worker", "rbf"),
+    ("mpi.health", "operator", "mpi"),
+    ("pdp.health", "operator", "pdp"),
+    ("mdat.health", "operator", "mdat"),
+    ("rbf.health", "operator", "rbf"),
     ("$JS.API.STREAM.CREATE.EVENTS", "gateway operator", ""),
     ("$JS.API.STREAM.INFO.EVENTS", "gateway operator router", ""),
     ("$JS.API.STREAM.DELETE.EVENTS", "", ""),

@@ -3,12 +3,14 @@ use std::collections::HashSet;
 
 use adapter::{
     Trouble,
+    audit::note,
     guard::Guard,
     http::{Body, Call, Client, FORM, encode},
     tls::{Connector, SetupError},
 };
 use hospital::{
     aql::{self, Rewrite},
+    audit::{self, Transaction, table},
     failure::{Failure, Reason},
     json::Json,
     openehr::{self, ResultSet},
@@ -16,6 +18,7 @@ use hospital::{
 };
 use http::Method;
 use messaging::hospital::{DataRequest, IdsReply, Query, RowsReply};
+use telemetry::metrics::{Counter, KeyValue, meter};
 
 use crate::{
     Config, Source,
@@ -39,6 +42,9 @@ pub enum Wrong {
     /// The request cannot be answered by this source.
     #[error("{0}")]
     Request(&'static str),
+    /// The rows of a page are more than one answer over NATS holds.
+    #[error("the rows of the page do not fit into one answer: ask for fewer")]
+    PageTooLarge,
     /// The repository gave no usable answer.
     #[error(transparent)]
     Trouble(#[from] Trouble),
@@ -56,6 +62,7 @@ pub struct Repository {
     guard: Guard,
     config: Config,
     base: String,
+    rows: Counter<u64>,
 }
 
 impl Repository {
@@ -78,15 +85,26 @@ impl Repository {
             guard: Guard::new(name, config.limits()),
             base: config.address.trim_end_matches('/').to_owned(),
             config: config.clone(),
+            rows: meter().u64_counter("dsf.hospital.rows").build(),
         })
     }
 
     /// Transaction for audit records.
-    pub fn transaction(&self) -> &'static str {
+    pub fn transaction(&self) -> Transaction {
         match self.config.backend {
-            Source::Openehr => "dsf-openehr-query",
-            Source::Fhir => "dsf-fhir-search",
+            Source::Openehr => table::OPENEHR_QUERY,
+            Source::Fhir => table::FHIR_SEARCH,
         }
+    }
+
+    /// What stands between us and the repository.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Counts what is handed out: ids or rows.
+    fn count_rows(&self, kind: &'static str, count: usize) {
+        self.rows.add(count as u64, &[KeyValue::new("kind", kind)]);
     }
 
     /// How many records. With `consented` only those: as a clause of the query where it is AQL.
@@ -136,15 +154,15 @@ impl Repository {
             let next = offset.saturating_add(limit);
             let more = (ids.len() as u64) > next;
             let ids = ids.into_iter().skip(as_count(offset)).take(as_count(limit)).collect();
-            return Ok(IdsReply {
-                ids: filter(ids, request),
-                without_id: without,
-                next: more.then_some(next),
-            });
+            let ids = filter(ids, request);
+            self.count_rows("id", ids.len());
+            return Ok(IdsReply { ids, without_id: without, next: more.then_some(next) });
         }
         let (set, next) = self.rows_of(request).await?;
         let (ids, without) = set.ids(&self.config.id_column, &self.config.id_path)?;
-        Ok(IdsReply { ids: filter(ids, request), without_id: without as u64, next })
+        let ids = filter(ids, request);
+        self.count_rows("id", ids.len());
+        Ok(IdsReply { ids, without_id: without as u64, next })
     }
 
     /// Rows of a page; with `consented` only those of these records.
@@ -166,11 +184,14 @@ impl Repository {
             }
         };
         let rows = set.rows.iter().filter(is_kept);
-        let rows = rows.map(|row| Json::List(row.iter().map(openehr::Cell::to_json).collect())).collect();
+        let rows: Vec<Json> =
+            rows.map(|row| Json::List(row.iter().map(openehr::Cell::to_json).collect())).collect();
+        let count = rows.len();
         let rows = Json::List(rows).write();
         if rows.len() > MAX_ROWS_TEXT {
-            return Err(Wrong::Request("the rows of the page do not fit into one answer: ask for fewer"));
+            return Err(Wrong::PageTooLarge);
         }
+        self.count_rows("row", count);
         let columns = set.columns.into_iter().map(|column| (column.name, column.path)).collect();
         Ok(RowsReply { columns, rows, next })
     }
@@ -230,6 +251,11 @@ impl Repository {
             }
             _ => "aql".to_owned(),
         };
+        // The query as somebody wrote it; ids of records are bound to parameters and are not in it.
+        note(|| audit::Query {
+            text: text.clone().unwrap_or_else(|| path.clone()).into_bytes(),
+            details: Vec::new(),
+        });
         let mut parameters: Vec<(String, Json)> =
             request.parameters.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
         parameters.extend(bound.iter().cloned());
@@ -256,6 +282,7 @@ impl Repository {
             return Ok(filter(ids, request).len() as u64);
         }
         let (kind, parameters) = checked(search)?;
+        note_search(search);
         let summary = if parameters.is_empty() {
             "_summary=count".to_owned()
         } else {
@@ -298,6 +325,7 @@ impl Repository {
         if kind != "Patient" {
             return Err(Wrong::Request("record ids come from a search for Patient"));
         }
+        note_search(search);
         let system = self.config.identifier_system.as_deref();
         let mut call = self.search_call(kind, parameters);
         let (mut ids, mut seen, mut without) = (Vec::new(), HashSet::new(), 0);
@@ -339,6 +367,18 @@ impl Repository {
         }
         Err(Reason::ContinuationLoop.into())
     }
+}
+
+/// A search as an audit record has it: which parameters, and values only where they are codes of FHIR.
+fn note_search(search: &str) {
+    let (kind, parameters) = search.split_once('?').unwrap_or((search, ""));
+    let masked = parameters.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let is_plain = name.starts_with('_') && name != "_id" && name != "_content" && name != "_text";
+        format!("{name}={}", if is_plain { value } else { "*" })
+    });
+    let text = format!("{kind}?{}", masked.collect::<Vec<_>>().join("&"));
+    note(|| audit::Query { text: text.into_bytes(), details: Vec::new() });
 }
 
 /// Type and parameters of a search; nothing else than a search of one type.

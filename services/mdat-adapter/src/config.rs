@@ -2,8 +2,9 @@
 use std::path::PathBuf;
 
 use adapter::{
-    guard::{self, Limits},
+    guard::Limits,
     http::{HttpSettings, Login},
+    settings::{AuditSettings, BreakerSettings},
     tls::TlsSettings,
 };
 use config::Duration;
@@ -111,49 +112,22 @@ pub struct Config {
     /// Further tries of a question.
     #[serde(default = "retries")]
     pub retries: u32,
-    /// Transport failures in a row after which the repository is left alone.
-    #[serde(default = "failures")]
-    pub breaker_failures: u32,
-    /// For how long.
-    #[serde(default = "pause")]
-    pub breaker_pause: Duration,
+    /// When the other side is left alone: `breaker_failures`, `breaker_share`, `breaker_pause`.
+    pub breaker: BreakerSettings,
     /// Questions of workers answered at the same time.
     #[serde(default = "requests")]
     pub requests: usize,
-    /// File for audit records, one FHIR AuditEvent per line.
-    #[serde(default)]
-    pub audit_file: Option<PathBuf>,
-    /// FHIR base URL of an audit repository that records are carried to; TLS as for the other system.
-    #[serde(default)]
-    pub audit_url: Option<String>,
+    /// Audit records: `audit_file`, `audit_url` and how to get there.
+    pub audit: AuditSettings,
 
-    /// NATS servers.
-    pub nats_urls: Vec<String>,
-    /// NATS login.
-    #[serde(default)]
-    pub nats_user: Option<String>,
-    /// Password of the login.
-    #[serde(default)]
-    pub nats_password: Option<String>,
-    /// PEM file with the roots that NATS servers are checked against.
-    #[serde(default)]
-    pub nats_ca: Option<PathBuf>,
+    /// NATS servers and our login: `nats_urls`, `nats_user`, `nats_password`, `nats_ca`.
+    pub nats: NatsConfig,
     /// File that is written when the adapter is ready.
     #[serde(default)]
     pub ready_file: Option<PathBuf>,
 }
 
 impl Config {
-    /// The NATS part.
-    pub fn nats(&self) -> NatsConfig {
-        NatsConfig {
-            urls: self.nats_urls.clone(),
-            user: self.nats_user.clone(),
-            password: self.nats_password.clone(),
-            ca: self.nats_ca.clone(),
-        }
-    }
-
     pub(crate) fn tls(&self) -> TlsSettings {
         TlsSettings {
             roots: self.ca.clone(),
@@ -177,12 +151,7 @@ impl Config {
     }
 
     pub(crate) fn limits(&self) -> Limits {
-        Limits {
-            concurrency: self.concurrency,
-            retries: self.retries,
-            failures: self.breaker_failures.max(1),
-            pause: self.breaker_pause.get(),
-        }
+        self.breaker.limits(self.concurrency, self.retries)
     }
 }
 
@@ -207,12 +176,6 @@ fn concurrency() -> usize {
 fn retries() -> u32 {
     // Queries are heavy; a second try is enough.
     1
-}
-fn failures() -> u32 {
-    guard::FAILURES
-}
-fn pause() -> Duration {
-    Duration(guard::OPEN_PAUSE)
 }
 fn requests() -> usize {
     REQUESTS

@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use messaging::{
     connect::{Nats, NatsConfig},
+    health::{BreakerState, Health},
     hospital::*,
     permissions::User,
     subject,
@@ -62,6 +63,18 @@ async fn two_replicas_share_the_work_and_killing_one_loses_nothing() {
     .await
     .expect("every answer");
     assert!(answers.iter().all(|answer| answer.ids == ids && answer.next.is_none()));
+    // The one that is left tells an operator how it is.
+    let (user, password) = nats.credentials("alpha", User::Operator);
+    let config = NatsConfig { urls: vec![nats.url()], user: Some(user), password: Some(password), ca: None };
+    let operator = Nats::connect(&config, "test").await;
+    let health: Vec<Health> = operator
+        .ask_all(subject::MDAT_HEALTH, &(), std::time::Duration::from_secs(1))
+        .await
+        .expect("a connection");
+    let [health] = &health[..] else { panic!("{health:?}") };
+    let backend = &health.backends[0];
+    assert_eq!((backend.name.as_str(), backend.breaker), ("mdat-openehr", BreakerState::Closed));
+    assert!(backend.last_success_ms.is_some());
     nats.stop().await;
     std::fs::remove_dir_all(&folder).expect("clean");
 }

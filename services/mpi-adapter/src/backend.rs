@@ -1,6 +1,9 @@
 //! The four ways to ask an index, as one.
-use adapter::{Trouble, tls::SetupError};
-use hospital::person::{Domain, Identifier, Person, Persons, Query, Verdict};
+use adapter::{Trouble, guard::Guard, tls::SetupError};
+use hospital::{
+    audit::{Transaction, table},
+    person::{Domain, Identifier, Person, Persons, Query, Verdict},
+};
 use messaging::hospital::Demographics;
 
 use crate::{BackendKind, Config, fhir::Fhir, table::Table, v2::Hl7V2, v3::Hl7V3};
@@ -82,23 +85,28 @@ impl Backend {
     }
 
     /// Transactions of find, match and cross reference, for audit records.
-    pub fn transactions(&self) -> [&'static str; 3] {
+    pub fn transactions(&self) -> [Transaction; 3] {
         match self {
-            Self::Hl7V2(_) => ["ITI-21", "ITI-21", "ITI-9"],
-            Self::Fhir(_) => ["ITI-78", "ITI-119", "ITI-83"],
-            Self::Hl7V3(_) => ["ITI-47", "ITI-47", "ITI-45"],
-            Self::Table(_) => ["dsf-table-find", "dsf-table-match", "dsf-table-cross-reference"],
+            Self::Hl7V2(_) => [table::ITI_21, table::ITI_21, table::ITI_9],
+            Self::Fhir(_) => [table::ITI_78, table::ITI_119, table::ITI_83],
+            Self::Hl7V3(_) => [table::ITI_47, table::ITI_47, table::ITI_45],
+            Self::Table(_) => [table::TABLE_FIND, table::TABLE_MATCH, table::TABLE_CROSS_REFERENCE],
+        }
+    }
+
+    /// What stands between us and the index.
+    pub fn guard(&self) -> &Guard {
+        match self {
+            Self::Hl7V2(backend) => backend.guard(),
+            Self::Fhir(backend) => backend.guard(),
+            Self::Hl7V3(backend) => backend.guard(),
+            Self::Table(backend) => backend.guard(),
         }
     }
 
     /// False while the index is left alone because it failed too often.
     pub fn is_healthy(&self) -> bool {
-        match self {
-            Self::Hl7V2(backend) => backend.is_healthy(),
-            Self::Fhir(backend) => backend.is_healthy(),
-            Self::Hl7V3(backend) => backend.is_healthy(),
-            Self::Table(backend) => backend.is_healthy(),
-        }
+        self.guard().is_healthy()
     }
 }
 

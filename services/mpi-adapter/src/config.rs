@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use adapter::{
     guard::{self, Limits},
     http::{HttpSettings, Login},
+    settings::{AuditSettings, BreakerSettings},
     tls::TlsSettings,
 };
 use config::Duration;
 use hospital::{
     hl7v2::{Charset, Options},
+    mllp,
     person::{Domain, Profile, Repetition},
 };
 use messaging::connect::NatsConfig;
@@ -21,11 +23,14 @@ pub const PREFIX: &str = "DSF_MPI";
 pub const CONNECT_TIMEOUT: Duration = Duration::secs(2);
 /// Longest time for an answer.
 pub const ANSWER_TIMEOUT: Duration = Duration::secs(10);
-/// Requests to the index at the same time; over MLLP also the number of connections.
-pub const CONCURRENCY: usize = 4;
+/// Requests to the index at the same time over MLLP, which is also the number of connections, and to the
+/// table.
+pub const CONNECTIONS: usize = 4;
+/// Requests to the index at the same time over HTTP.
+pub const CONCURRENCY: usize = 16;
 /// Requests of workers answered at the same time.
 pub const REQUESTS: usize = 16;
-/// Largest answer, in bytes.
+/// Largest answer over HTTP, in bytes; over MLLP it is [`mllp::FRAME_LIMIT`].
 pub const MAX_ANSWER: usize = 8 * 1024 * 1024;
 
 /// What the index speaks.
@@ -148,58 +153,31 @@ pub struct Config {
     /// Longest time for an answer.
     #[serde(default = "answer_timeout")]
     pub answer_timeout: Duration,
-    /// Largest answer, in bytes.
-    #[serde(default = "max_answer")]
-    pub max_answer: usize,
-    /// Requests to the index at the same time.
-    #[serde(default = "concurrency")]
-    pub concurrency: usize,
+    /// Largest answer, in bytes; 1 MiB over MLLP and [`MAX_ANSWER`] over HTTP where absent.
+    #[serde(default)]
+    pub max_answer: Option<usize>,
+    /// Requests to the index at the same time; [`CONNECTIONS`] or [`CONCURRENCY`] where absent.
+    #[serde(default)]
+    pub concurrency: Option<usize>,
     /// Further tries of a query.
     #[serde(default = "retries")]
     pub retries: u32,
-    /// Transport failures in a row after which the index is left alone.
-    #[serde(default = "failures")]
-    pub breaker_failures: u32,
-    /// For how long.
-    #[serde(default = "pause")]
-    pub breaker_pause: Duration,
+    /// When the other side is left alone: `breaker_failures`, `breaker_share`, `breaker_pause`.
+    pub breaker: BreakerSettings,
     /// Requests of workers answered at the same time.
     #[serde(default = "requests")]
     pub requests: usize,
-    /// File for audit records, one FHIR AuditEvent per line.
-    #[serde(default)]
-    pub audit_file: Option<PathBuf>,
-    /// FHIR base URL of an audit repository that records are carried to; TLS as for the other system.
-    #[serde(default)]
-    pub audit_url: Option<String>,
+    /// Audit records: `audit_file`, `audit_url` and how to get there.
+    pub audit: AuditSettings,
 
-    /// NATS servers.
-    pub nats_urls: Vec<String>,
-    /// NATS login.
-    #[serde(default)]
-    pub nats_user: Option<String>,
-    /// Password of the login.
-    #[serde(default)]
-    pub nats_password: Option<String>,
-    /// PEM file with the roots that NATS servers are checked against.
-    #[serde(default)]
-    pub nats_ca: Option<PathBuf>,
+    /// NATS servers and our login: `nats_urls`, `nats_user`, `nats_password`, `nats_ca`.
+    pub nats: NatsConfig,
     /// File that is written when the adapter is ready.
     #[serde(default)]
     pub ready_file: Option<PathBuf>,
 }
 
 impl Config {
-    /// The NATS part.
-    pub fn nats(&self) -> NatsConfig {
-        NatsConfig {
-            urls: self.nats_urls.clone(),
-            user: self.nats_user.clone(),
-            password: self.nats_password.clone(),
-            ca: self.nats_ca.clone(),
-        }
-    }
-
     pub(crate) fn tls(&self) -> TlsSettings {
         TlsSettings {
             roots: self.ca.clone(),
@@ -214,16 +192,37 @@ impl Config {
             (Some(user), Some(password)) => Login::Basic { user: user.clone(), password: password.clone() },
             _ => Login::None,
         };
-        HttpSettings { answer_timeout: self.answer_timeout.get(), max_answer: self.max_answer, login }
+        HttpSettings { answer_timeout: self.answer_timeout.get(), max_answer: self.max_answer(), login }
     }
 
     pub(crate) fn limits(&self) -> Limits {
-        Limits {
-            concurrency: self.concurrency,
-            retries: self.retries,
-            failures: self.breaker_failures.max(1),
-            pause: self.breaker_pause.get(),
-        }
+        self.breaker.limits(self.concurrency(), self.retries)
+    }
+
+    /// Requests to the index at the same time.
+    pub(crate) fn concurrency(&self) -> usize {
+        let usual = match self.backend {
+            BackendKind::Hl7V2 | BackendKind::Table => CONNECTIONS,
+            BackendKind::Fhir | BackendKind::Hl7V3 => CONCURRENCY,
+        };
+        self.concurrency.unwrap_or(usual).max(1)
+    }
+
+    /// Largest answer, in bytes.
+    pub(crate) fn max_answer(&self) -> usize {
+        let usual = if self.backend == BackendKind::Hl7V2 { mllp::FRAME_LIMIT } else { MAX_ANSWER };
+        self.max_answer.unwrap_or(usual)
+    }
+
+    /// What HL7 v2 calls both sides in audit records.
+    pub(crate) fn applications(&self) -> Option<(String, String)> {
+        let name = |application: &str, facility: &str| format!("{application}|{facility}");
+        (self.backend == BackendKind::Hl7V2).then(|| {
+            (
+                name(&self.sender_application, &self.sender_facility),
+                name(&self.receiver_application, &self.receiver_facility),
+            )
+        })
     }
 
     pub(crate) fn authority(&self) -> Domain {
@@ -271,20 +270,8 @@ fn connect_timeout() -> Duration {
 fn answer_timeout() -> Duration {
     ANSWER_TIMEOUT
 }
-fn max_answer() -> usize {
-    MAX_ANSWER
-}
-fn concurrency() -> usize {
-    CONCURRENCY
-}
 fn retries() -> u32 {
     guard::RETRIES
-}
-fn failures() -> u32 {
-    guard::FAILURES
-}
-fn pause() -> Duration {
-    Duration(guard::OPEN_PAUSE)
 }
 fn requests() -> usize {
     REQUESTS

@@ -1,11 +1,13 @@
 //! An index that speaks FHIR: PDQm (ITI-78, ITI-119) and PIXm (ITI-83).
 use adapter::{
     Trouble,
+    audit::note,
     guard::Guard,
     http::{Body, Call, Client, FORM, form},
     tls::{Connector, SetupError},
 };
 use hospital::{
+    audit,
     pdqm::{self, Known},
     person::{Domain, Identifier, Profile, Query},
     pixm,
@@ -48,8 +50,8 @@ impl Fhir {
         })
     }
 
-    pub(crate) fn is_healthy(&self) -> bool {
-        self.guard.is_healthy()
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     fn own(&self, id: &str) -> Identifier {
@@ -66,6 +68,10 @@ impl Fhir {
             body: form(&pdqm::identifier_search(&self.own(id))).into(),
             prefer: None,
         };
+        note(|| {
+            let masked = pdqm::identifier_search(&self.own("*"));
+            noted(format!("POST {} {}", call.url, plain(&masked)))
+        });
         let read = || async {
             let answer = self.client.send(&call).await?;
             Ok(pdqm::read(answer.status, &answer.body, Some(id), &self.profile)?)
@@ -98,6 +104,18 @@ impl Fhir {
             body: pdqm::match_request(&known, true, CANDIDATES).to_string().into(),
             prefer: None,
         };
+        note(|| {
+            let mask = |value: &Option<String>| value.as_ref().map(|_| "*".to_owned());
+            let masked = Known {
+                last: mask(&known.last),
+                given: known.given.iter().map(|_| "*".to_owned()).collect(),
+                birth: mask(&known.birth),
+                gender: mask(&known.gender),
+                zip: mask(&known.zip),
+                city: mask(&known.city),
+            };
+            noted(format!("POST {} {}", call.url, pdqm::match_request(&masked, true, CANDIDATES)))
+        });
         let read = || async {
             let answer = self.client.send(&call).await?;
             Ok(pdqm::read(answer.status, &answer.body, None, &self.profile)?)
@@ -121,6 +139,10 @@ impl Fhir {
             body: Body::new(),
             prefer: None,
         };
+        note(|| {
+            let masked = plain(&pixm::parameters(&self.own("*"), &systems));
+            noted(format!("GET {}/Patient/$ihe-pix?{masked}", self.references))
+        });
         let read = || async {
             let answer = self.client.send(&call).await?;
             Ok(pixm::read(answer.status, &answer.body)?)
@@ -130,4 +152,14 @@ impl Fhir {
         let is_asked = |found: &Identifier| found.value == id && own.matches(&found.domain);
         Ok(found.identifiers.into_iter().filter(|identifier| !is_asked(identifier)).collect())
     }
+}
+
+fn noted(text: String) -> audit::Query {
+    audit::Query { text: text.into_bytes(), details: Vec::new() }
+}
+
+/// Fields as people read them.
+fn plain(fields: &[(String, String)]) -> String {
+    let pair = |(name, value): &(String, String)| format!("{name}={value}");
+    fields.iter().map(pair).collect::<Vec<_>>().join("&")
 }

@@ -8,7 +8,11 @@ use adapter::{
     TransportKind, Trouble,
     tls::{Connector, SetupError, Stream},
 };
-use hospital::mllp::{Decoder, frame};
+use hospital::{
+    failure::Failure,
+    mllp::{Decoder, frame},
+};
+use telemetry::metrics::{Counter, KeyValue, meter};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// How long an unused connection is kept.
@@ -32,6 +36,7 @@ pub struct Connections {
     answer_timeout: Duration,
     max_answer: usize,
     kept: Mutex<Vec<Kept>>,
+    errors: Counter<u64>,
 }
 
 impl Connections {
@@ -50,7 +55,8 @@ impl Connections {
             return Err(SetupError("the address of the index must be host:port".to_owned()));
         };
         let host = host.to_owned();
-        Ok(Self { connector, host, port, answer_timeout, max_answer, kept: Mutex::default() })
+        let errors = meter().u64_counter("dsf.hospital.mllp.errors").build();
+        Ok(Self { connector, host, port, answer_timeout, max_answer, kept: Mutex::default(), errors })
     }
 
     /// Sends a message and reads the answer. The connection is kept only if `accept` takes the
@@ -74,13 +80,24 @@ impl Connections {
             // The others were opened to the same server and are not better.
             self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
-        let (answer, is_clean) = answer?;
-        let accepted = accept(&answer)?;
+        let counted = |trouble: Trouble| {
+            if let Trouble::Failure(Failure::Protocol(reason)) = &trouble {
+                self.count(reason.as_str());
+            }
+            trouble
+        };
+        let (answer, is_clean) = answer.map_err(counted)?;
+        let accepted = accept(&answer).map_err(counted)?;
         if is_clean {
             let kept = Kept { stream, opened, used: Instant::now() };
             self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
         }
         Ok(accepted)
+    }
+
+    /// Counts what is wrong on the wire.
+    fn count(&self, kind: &'static str) {
+        self.errors.add(1, &[KeyValue::new("kind", kind)]);
     }
 
     fn take(&self) -> Option<Kept> {
@@ -110,7 +127,17 @@ impl Connections {
             seen = true;
             let mut frames = decoder.push(&piece[..count])?;
             if !frames.is_empty() {
-                let is_clean = frames.len() == 1 && decoder.end().is_ok() && decoder.restarts == 0;
+                let more = frames.len() > 1 || decoder.end().is_err();
+                let is_clean = !more && decoder.restarts == 0;
+                for (is_so, kind) in [
+                    (more, "frame-unexpected"),
+                    (decoder.restarts > 0, "frame-restarted"),
+                    (decoder.noise_before_first > 0, "noise-skipped"),
+                ] {
+                    if is_so {
+                        self.count(kind);
+                    }
+                }
                 return Ok((frames.swap_remove(0), is_clean));
             }
         }

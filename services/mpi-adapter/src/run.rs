@@ -5,6 +5,7 @@ use adapter::{
     audit::{Audit, Parties},
     dumps,
     forward::forward,
+    health,
     tls::SetupError,
 };
 use messaging::{
@@ -55,13 +56,15 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
         service: "mpi-adapter",
         server: "mpi",
         address: config.address.clone(),
+        applications: config.applications(),
     };
-    let audit = Audit::new(parties, config.audit_file.as_deref())?;
-    let carrier = forward(config.audit_file.as_deref(), config.audit_url.as_deref(), &config.tls())?;
+    let audit = Audit::new(parties, config.audit.file.as_deref())?;
+    let backlog = Arc::clone(audit.backlog());
+    let carrier = forward("mpi-adapter", &config.audit, &config.tls(), &backlog)?;
     let mut shutdown = std::pin::pin!(shutdown);
-    let servers = config.nats();
+    let servers = &config.nats;
     let (backend, nats) = tokio::select! {
-        ready = async { (Backend::new(&config).await, Nats::connect(&servers, "mpi-adapter").await) } => ready,
+        ready = async { (Backend::new(&config).await, Nats::connect(servers, "mpi-adapter").await) } => ready,
         _ = &mut shutdown => return Ok(()),
     };
     let service = Arc::new(Service {
@@ -70,12 +73,17 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
         recipients,
         opener,
         audit,
-        concurrency: config.concurrency,
+        concurrency: config.concurrency(),
     });
     let limit = config.requests.max(1);
     service.audit.started();
-    let (find, matching, references) = (Arc::clone(&service), Arc::clone(&service), service);
+    let (find, matching, references, looked_at) =
+        (Arc::clone(&service), Arc::clone(&service), Arc::clone(&service), service);
     let served = [
+        health::serve(&nats, subject::MPI_HEALTH, "mpi-adapter", backlog, move || {
+            vec![looked_at.backend.guard().health()]
+        })
+        .await?,
         nats.serve(subject::MPI_FIND, MPI_GROUP, limit, Reply::Invalid, move |request| {
             Arc::clone(&find).find(request)
         })

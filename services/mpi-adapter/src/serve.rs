@@ -1,7 +1,10 @@
 //! Questions over NATS: bounded, sealed answers, an audit record per person.
 use std::{collections::HashMap, sync::Arc};
 
-use adapter::{Trouble, audit::Audit};
+use adapter::{
+    Trouble,
+    audit::{Asked, Audit, noting},
+};
 use futures_util::{StreamExt, stream};
 use hospital::{
     failure::{Failure, Told},
@@ -45,8 +48,9 @@ impl Service {
         let (service, request_id) = (&*self, &request.request_id);
         let found = stream::iter(request.ids.clone())
             .map(|id| async move {
-                let looked = service.backend.find(&id).await;
-                service.record(transaction, request_id, std::slice::from_ref(&id), &looked);
+                let (looked, query) = noting(service.backend.find(&id)).await;
+                let ids = std::slice::from_ref(&id);
+                service.record(Asked { query, ..Asked::new(transaction, request_id, ids) }, &looked);
                 service.answer(looked, recipient, context)
             })
             .buffered(self.concurrency.max(1))
@@ -74,8 +78,8 @@ impl Service {
             return Reply::Invalid("the person cannot be opened or read".to_owned());
         };
         let [_, transaction, _] = self.backend.transactions();
-        let looked = self.backend.match_person(&known).await;
-        self.record(transaction, &request.request_id, &[], &looked);
+        let (looked, query) = noting(self.backend.match_person(&known)).await;
+        self.record(Asked { query, ..Asked::new(transaction, &request.request_id, &[]) }, &looked);
         Reply::Ok(self.answer(looked, recipient, context))
     }
 
@@ -91,10 +95,11 @@ impl Service {
         let (service, request_id, targets) = (&*self, &request.request_id, &targets);
         let found = stream::iter(request.ids.clone())
             .map(|id| async move {
-                let result = service.backend.cross_reference(&id, targets).await;
+                let (result, query) = noting(service.backend.cross_reference(&id, targets)).await;
                 let outcome =
                     result.as_ref().map(|found| if found.is_empty() { "not-found" } else { "found" });
-                service.audit.record(transaction, None, request_id, std::slice::from_ref(&id), outcome);
+                let ids = std::slice::from_ref(&id);
+                service.audit.record(Asked { query, ..Asked::new(transaction, request_id, ids) }, outcome);
                 references(result)
             })
             .buffered(self.concurrency.max(1))
@@ -108,19 +113,13 @@ impl Service {
         self.recipients.get(name).ok_or_else(|| "the recipient is not configured here".to_owned())
     }
 
-    fn record(
-        &self,
-        transaction: &'static str,
-        request_id: &str,
-        ids: &[String],
-        looked: &Result<Lookup, Trouble>,
-    ) {
+    fn record(&self, asked: Asked<'_>, looked: &Result<Lookup, Trouble>) {
         let outcome = looked.as_ref().map(|lookup| match lookup {
             Lookup::Person(_) => "found",
             Lookup::NotFound => "not-found",
             Lookup::Ambiguous => "ambiguous",
         });
-        self.audit.record(transaction, None, request_id, ids, outcome);
+        self.audit.record(asked, outcome);
     }
 
     fn answer(&self, looked: Result<Lookup, Trouble>, recipient: &Recipient, context: Context<'_>) -> Found {

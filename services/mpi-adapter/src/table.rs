@@ -123,8 +123,8 @@ impl Table {
         transaction.commit().await.map_err(|e| database(e.into()))
     }
 
-    pub(crate) fn is_healthy(&self) -> bool {
-        self.guard.is_healthy()
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     async fn rows(&self, condition: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Person>, Trouble> {

@@ -1,10 +1,12 @@
 //! An index that speaks HL7 v2: PDQ (ITI-21) and PIX (ITI-9).
 use adapter::{
     Trouble,
+    audit::note,
     guard::Guard,
     tls::{Connector, SetupError},
 };
 use hospital::{
+    audit,
     failure::Reason,
     hl7v2::{
         Message, Options, pdq, pix,
@@ -45,7 +47,7 @@ impl Hl7V2 {
     pub(crate) fn new(config: &Config) -> Result<Self, SetupError> {
         let connector = Connector::new(&config.tls(), config.connect_timeout.get())?;
         let connections = |address: &str| {
-            Connections::new(connector.clone(), address, config.answer_timeout.get(), config.max_answer)
+            Connections::new(connector.clone(), address, config.answer_timeout.get(), config.max_answer())
         };
         let references = config.cross_reference_address.as_deref().unwrap_or(&config.address);
         let options = config.options().ok_or_else(|| SetupError("unknown character set".to_owned()))?;
@@ -71,8 +73,8 @@ impl Hl7V2 {
         })
     }
 
-    pub(crate) fn is_healthy(&self) -> bool {
-        self.guard.is_healthy()
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     fn header(&self) -> Header {
@@ -99,6 +101,15 @@ impl Hl7V2 {
                     query_tag: Some(request.query_tag.clone()),
                     id: id.map(str::to_owned),
                 };
+                // Nobody's values, but which were asked for.
+                let masked = |(field, value): &(String, String)| {
+                    let is_domain = field.starts_with("@PID.3.4");
+                    (field.clone(), if is_domain { value.clone() } else { "*".to_owned() })
+                };
+                note(|| {
+                    let parameters = request.parameters.iter().map(masked).collect();
+                    noted(&PdqRequest { parameters, ..request.clone() }.write(&header), &header)
+                });
                 let take = |bytes: &[u8]| {
                     let message = self.read(bytes)?;
                     Ok(pdq::read(&message, &asked, &self.profile).1?)
@@ -195,11 +206,22 @@ impl Hl7V2 {
                     source: source.domain.clone(),
                     targets: targets.to_vec(),
                 };
+                note(|| {
+                    let masked = Identifier { value: "*".to_owned(), ..source.clone() };
+                    noted(&request::pix(&header, &query_tag, &masked, targets), &header)
+                });
                 let take = |bytes: &[u8]| Ok(pix::read(&self.read(bytes)?, &asked).1?);
                 self.references.exchange(&request::pix(&header, &query_tag, &source, targets), take).await
             })
             .await
     }
+}
+
+/// MSH and QPD of a message, as audit records have it.
+fn noted(message: &[u8], header: &Header) -> audit::Query {
+    let is_wanted = |segment: &&[u8]| segment.starts_with(b"MSH") || segment.starts_with(b"QPD");
+    let segments: Vec<&[u8]> = message.split(|byte| *byte == b'\r').filter(is_wanted).collect();
+    audit::Query { text: segments.join(&b'\r'), details: vec![("MSH-10", header.control_id.clone())] }
 }
 
 /// 20 letters with 100 random bits: fits MSH-10 and QPD-2.

@@ -1,11 +1,13 @@
 //! An index that speaks HL7 v3 over SOAP: PDQv3 (ITI-47) and PIXv3 (ITI-45).
 use adapter::{
     Trouble,
+    audit::note,
     guard::Guard,
     http::{Call, Client},
     tls::{Connector, SetupError},
 };
 use hospital::{
+    audit,
     failure::{Failure, Reason},
     hl7v2::pix::Asked,
     person::{Continuation, Domain, Identifier, Person, Persons, Profile, Query},
@@ -69,8 +71,8 @@ impl Hl7V3 {
         })
     }
 
-    pub(crate) fn is_healthy(&self) -> bool {
-        self.guard.is_healthy()
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     fn header(&self, query: &str) -> Header {
@@ -126,6 +128,23 @@ impl Hl7V3 {
             .await
     }
 
+    /// Nobody's values, but which were asked for.
+    fn note_query(&self, query: &str, parameters: &pdq::Parameters) {
+        let mask = |value: &Option<String>| value.as_ref().map(|_| "*".to_owned());
+        note(|| {
+            let masked = pdq::Parameters {
+                sex: mask(&parameters.sex),
+                birth: mask(&parameters.birth),
+                id: parameters.id.clone().map(|id| Identifier { value: "*".to_owned(), ..id }),
+                last: mask(&parameters.last),
+                first: mask(&parameters.first),
+                city: mask(&parameters.city),
+                zip: mask(&parameters.zip),
+            };
+            noted(&pdq::request(&self.header(query), &masked, Some(PAGE)))
+        });
+    }
+
     pub(crate) async fn find(&self, id: &str) -> Result<Lookup, Trouble> {
         let authority = &self.profile.authority;
         let parameters = pdq::Parameters {
@@ -133,6 +152,7 @@ impl Hl7V3 {
             ..pdq::Parameters::default()
         };
         let query = Uuid::new_v4().to_string();
+        self.note_query(&query, &parameters);
         let write = |header: &Header| (pdq::ACTION, pdq::request(header, &parameters, Some(PAGE)));
         let page = self.page(&query, Some(id), 0, write).await?;
         single(page.persons, Query::Identifier, Some(id), authority)
@@ -149,6 +169,7 @@ impl Hl7V3 {
             zip: known.zip.clone(),
         };
         let query = Uuid::new_v4().to_string();
+        self.note_query(&query, &parameters);
         let write = |header: &Header| (pdq::ACTION, pdq::request(header, &parameters, Some(PAGE)));
         let mut page = self.page(&query, None, 0, write).await?;
         let mut all: Vec<Person> = Vec::new();
@@ -179,6 +200,10 @@ impl Hl7V3 {
     ) -> Result<Vec<Identifier>, Trouble> {
         let source = Identifier { value: id.to_owned(), domain: self.profile.authority.clone(), kind: None };
         let query = Uuid::new_v4().to_string();
+        note(|| {
+            let masked = Identifier { value: "*".to_owned(), ..source.clone() };
+            noted(&pix::request(&self.header(&query), &masked, targets))
+        });
         self.guard
             .query("ITI-45", || async {
                 let header = self.header(&query);
@@ -202,4 +227,12 @@ impl Hl7V3 {
             })
             .await
     }
+}
+
+/// The element `queryByParameter` of a query, as audit records have it.
+fn noted(body: &str) -> audit::Query {
+    const END: &str = "</queryByParameter>";
+    let from = body.find("<queryByParameter").unwrap_or_default();
+    let to = body.find(END).map_or(body.len(), |at| at + END.len());
+    audit::Query { text: body[from..to].as_bytes().to_vec(), details: Vec::new() }
 }

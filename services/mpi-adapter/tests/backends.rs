@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
 use std::{path::PathBuf, time::Duration};
 
-use adapter::{TransportKind, Trouble};
+use adapter::{TransportKind, Trouble, audit::noting};
 use hospital::{
     failure::{Class, Failure},
     hl7v2::{Message, Options, request::Request},
@@ -399,4 +399,48 @@ async fn refusals_keep_their_class() {
         Some(Class::TargetDomainUnknown)
     );
     assert_eq!(outcome(403, "forbidden", "").await, Some(Class::AccessDenied));
+}
+
+#[tokio::test]
+async fn audit_records_have_the_queries_without_the_persons() {
+    for (kind, domain) in [("hl7-v2", "E"), ("fhir", "urn:oid:2.999.1.10"), ("hl7-v3", OID)] {
+        let protocol = if kind == "hl7-v2" { Protocol::Mllp } else { Protocol::Http };
+        // Nobody answers: what was asked is noted all the same.
+        let peer = Peer::start(protocol, None, |_, _| Act::SendAndClose(Vec::new())).await.expect("a peer");
+        let backend = backend(kind, &peer, &[]).await;
+        let known = Demographics {
+            last: Some("Canary".into()),
+            first: Some("Carl".into()),
+            birth: Some("1980-03-07".into()),
+            sex: Some("F".into()),
+            zip: Some("Zip-Code".into()),
+            city: Some("Town".into()),
+        };
+        let target = hospital::person::Domain { universal_id: Some("2.999.7".into()), ..Default::default() };
+        let queries = [
+            noting(backend.find("Canary-4711")).await.1,
+            noting(backend.match_person(&known)).await.1,
+            noting(backend.cross_reference("Canary-4711", &[target])).await.1,
+        ];
+        for (at, query) in queries.into_iter().enumerate() {
+            let query = query.expect("a query");
+            let text = String::from_utf8(query.text).expect("text");
+            assert!(text.contains('*'), "{kind} {at}: {text}");
+            for canary in ["Canary", "Carl", "19800307", "1980-03-07", "Zip-Code", "Town"] {
+                assert!(!text.contains(canary), "{kind} {at}: {text}");
+            }
+            assert!(at == 1 || text.contains(domain), "{kind} {at}: {text}");
+            if kind == "hl7-v2" {
+                assert!(text.starts_with("MSH|^~\\&|") && text.contains("\rQPD|IHE P"), "{text}");
+                let [(name, control)] = &query.details[..] else { panic!("{:?}", query.details) };
+                assert!(*name == "MSH-10" && text.contains(control.as_str()), "{text}");
+            }
+            if kind == "hl7-v3" {
+                assert!(
+                    text.starts_with("<queryByParameter>") && text.ends_with("</queryByParameter>"),
+                    "{text}"
+                );
+            }
+        }
+    }
 }

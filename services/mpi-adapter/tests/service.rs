@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use messaging::{
     connect::{Nats, NatsConfig, RequestError},
+    health::Health,
     hospital::*,
     permissions::User,
     recipient::{Context, Opener, Recipient, generate},
@@ -133,6 +134,14 @@ async fn persons_leave_only_sealed_and_replicas_share_the_work() {
         matches!(refused, Err(RequestError::Unavailable { .. })),
         "a worker has no right to ask: {refused:?}"
     );
+
+    // Both replicas tell an operator how they are.
+    let operator = connect(&nats, User::Operator).await;
+    let health: Vec<Health> =
+        operator.ask_all(subject::MPI_HEALTH, &(), Duration::from_secs(1)).await.expect("a connection");
+    let names: Vec<&str> = health.iter().map(|health| health.backends[0].name.as_str()).collect();
+    assert_eq!(names, ["mpi-table", "mpi-table"]);
+    assert!(health.iter().any(|health| health.backends[0].last_success_ms.is_some()), "{health:?}");
 
     // The database goes away: an outage, never "not found".
     postgres.stop().await;

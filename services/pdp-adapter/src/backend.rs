@@ -3,12 +3,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use adapter::{
     Trouble,
+    audit::note,
     guard::Guard,
     http::{Body, Call, Client, FORM, form},
     tls::{Connector, SetupError},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hospital::{
+    audit::{self, Transaction, table},
     consent::{Consent, DATA_SHARING, FEASIBILITY, RECORD_LINKAGE, RETROSPECTIVE, Zone, permits},
     decision::{Answered, Check, Decision},
     failure::{Failure, Reason},
@@ -109,14 +111,19 @@ impl Backend {
     }
 
     /// Transaction for audit records.
-    pub fn transaction(&self) -> &'static str {
+    pub fn transaction(&self) -> Transaction {
         match self.kind {
-            BackendKind::Xacml => "dsf-xacml-decision",
-            BackendKind::Ser => "ITI-79",
-            BackendKind::FhirConsent => "dsf-consent-search",
-            BackendKind::Gics => "dsf-gics-policy-states",
-            BackendKind::DenyAll => "dsf-deny-all",
+            BackendKind::Xacml => table::XACML_DECISION,
+            BackendKind::Ser => table::ITI_79,
+            BackendKind::FhirConsent => table::CONSENT_SEARCH,
+            BackendKind::Gics => table::GICS_POLICY_STATES,
+            BackendKind::DenyAll => table::DENY_ALL,
         }
+    }
+
+    /// What stands between us and the decision point.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     /// Decides all records, at the instant `at`.
@@ -180,6 +187,7 @@ impl Backend {
             body: xacml::request(asked).to_string().into(),
             prefer: None,
         };
+        note(|| noted(xacml::request(&masked(asked)).to_string()));
         let read = || async {
             let answer = self.client.send(&call).await?;
             Ok(xacml::read(answer.status, &answer.body)?)
@@ -200,6 +208,7 @@ impl Backend {
                     record_domain: self.config.record_domain.clone(),
                 };
                 let body = ser::request(&envelop, asked);
+                note(|| noted(ser::request(&envelop, &masked(asked))));
                 let call = Call {
                     method: Method::POST,
                     url: self.config.address.clone(),
@@ -273,6 +282,7 @@ impl Backend {
             body: gics::policy_states(&domain, id).to_string().into(),
             prefer: None,
         };
+        note(|| noted(format!("POST {} {}", call.url, gics::policy_states(&domain, "*"))));
         let read = || async {
             let answer = self.client.send(&call).await?;
             Ok(gics::read(answer.status, &answer.body, id)?)
@@ -302,6 +312,7 @@ impl Backend {
             body: form(&fields).into(),
             prefer: None,
         };
+        note(|| noted(format!("POST {} patient.identifier={}|*&status=active", call.url, self.system())));
         let mut consents = Vec::new();
         for _ in 0..MAX_PAGES {
             let read = || async {
@@ -381,4 +392,13 @@ impl Backend {
     pub fn answer_timeout(&self) -> Duration {
         self.config.answer_timeout.get()
     }
+}
+
+/// A question with a star in the place of its records.
+fn masked(asked: &xacml::Question) -> xacml::Question {
+    xacml::Question { records: vec!["*".to_owned()], ..asked.clone() }
+}
+
+fn noted(text: String) -> audit::Query {
+    audit::Query { text: text.into_bytes(), details: Vec::new() }
 }

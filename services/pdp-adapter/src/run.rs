@@ -4,6 +4,7 @@ use std::{future::Future, sync::Arc};
 use adapter::{
     audit::{Audit, Parties},
     forward::forward,
+    health,
     tls::SetupError,
 };
 use futures_util::StreamExt;
@@ -50,21 +51,25 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
         service: "pdp-adapter",
         server: "pdp",
         address: config.address.clone(),
+        applications: None,
     };
-    let audit = Audit::new(parties, config.audit_file.as_deref())?;
-    let carrier = forward(config.audit_file.as_deref(), config.audit_url.as_deref(), &config.tls())?;
+    let audit = Audit::new(parties, config.audit.file.as_deref())?;
+    let backlog = Arc::clone(audit.backlog());
+    let carrier = forward("pdp-adapter", &config.audit, &config.tls(), &backlog)?;
     let service = Arc::new(Service::new(backend, Cache::new(config.cache_life.get()), audit));
     let mut shutdown = std::pin::pin!(shutdown);
-    let servers = config.nats();
     let nats = tokio::select! {
-        nats = Nats::connect(&servers, "pdp-adapter") => nats,
+        nats = Nats::connect(&config.nats, "pdp-adapter") => nats,
         _ = &mut shutdown => return Ok(()),
     };
     // Before the first question: no decision may be kept that a revocation cannot reach.
     let revocations = nats.client().subscribe(subject::PDP_REVOKED).await;
     let mut revocations = revocations.map_err(|error| Error::Revocations(error.to_string()))?;
     service.started();
-    let (asked, told) = (Arc::clone(&service), service);
+    let (asked, told, looked_at) = (Arc::clone(&service), Arc::clone(&service), service);
+    let looked =
+        health::serve(&nats, subject::PDP_HEALTH, "pdp-adapter", backlog, move || vec![looked_at.health()])
+            .await?;
     let served = nats
         .serve(subject::PDP_DECIDE, PDP_GROUP, config.requests.max(1), Reply::Invalid, move |request| {
             Arc::clone(&asked).decide(request)
@@ -82,8 +87,6 @@ pub async fn run(config: Config, shutdown: impl Future) -> Result<(), Error> {
     }
     tracing::info!("ready");
     shutdown.await;
-    served.abort();
-    revoked.abort();
-    carrier.iter().for_each(tokio::task::JoinHandle::abort);
+    [served, revoked, looked].iter().chain(&carrier).for_each(tokio::task::JoinHandle::abort);
     Ok(())
 }

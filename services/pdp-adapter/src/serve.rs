@@ -4,16 +4,20 @@ use std::{
     sync::Arc,
 };
 
-use adapter::{Trouble, audit::Audit};
+use adapter::{
+    Trouble,
+    audit::{Asked, Audit, noting},
+};
 use hospital::{decision::Decision, failure::Failure};
 use messaging::{
     engine::Reply,
+    health::BackendHealth,
     hospital::{DecideReply, DecideRequest, Decided, MAX_DECISIONS},
 };
 use telemetry::metrics::{Counter, KeyValue, meter};
 use time::OffsetDateTime;
 
-use crate::{Backend, Cache, Question};
+use crate::{Backend, Cache, Question, backend::Verdicts};
 
 /// Longest record id, in bytes.
 const MAX_ID: usize = 255;
@@ -25,13 +29,20 @@ pub struct Service {
     pub cache: Cache,
     audit: Audit,
     decisions: Counter<u64>,
+    dropped: Counter<u64>,
 }
 
 impl Service {
     /// A service with its decision point.
     pub fn new(backend: Backend, cache: Cache, audit: Audit) -> Self {
         let decisions = meter().u64_counter("dsf.hospital.decisions").build();
-        Self { backend, cache, audit, decisions }
+        let dropped = meter().u64_counter("dsf.hospital.consent.dropped").build();
+        Self { backend, cache, audit, decisions, dropped }
+    }
+
+    /// How the decision point is, for an operator.
+    pub(crate) fn health(&self) -> BackendHealth {
+        self.backend.guard().health()
     }
 
     /// Records that questions are taken.
@@ -67,9 +78,16 @@ impl Service {
                 project: request.project.clone(),
                 records: open.clone(),
             };
-            let result = self.backend.decide(&question, OffsetDateTime::now_utc()).await;
-            let outcome = result.as_ref().map(|_| "decided");
-            self.audit.record(self.backend.transaction(), None, &request.request_id, &open, outcome);
+            let (result, query) = noting(self.backend.decide(&question, OffsetDateTime::now_utc())).await;
+            let mut asked = Asked {
+                requester: Some(subject),
+                query,
+                ..Asked::new(self.backend.transaction(), &request.request_id, &open)
+            };
+            if let (Ok(verdicts), Some(query)) = (&result, &mut asked.query) {
+                query.details.push(("decisions", summary(verdicts)));
+            }
+            self.audit.record(asked, result.as_ref().map(|_| "decided"));
             let verdicts = match result {
                 Ok(verdicts) => verdicts,
                 Err(Trouble::Failure(Failure::Rejected(_))) => {
@@ -96,9 +114,19 @@ impl Service {
         }
         let permitted =
             |id: &&String| decisions.get(*id).is_some_and(|one| one.decision == Decision::Permit.as_str());
-        let kept = request.records.iter().filter(permitted).cloned().collect();
+        let kept: Vec<String> = request.records.iter().filter(permitted).cloned().collect();
+        self.dropped.add((request.records.len() - kept.len()) as u64, &[]);
         Reply::Ok(DecideReply { decisions, kept })
     }
+}
+
+/// How often each decision was made.
+fn summary(verdicts: &Verdicts) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (decision, _) in verdicts.values() {
+        *counts.entry(decision.as_str()).or_default() += 1;
+    }
+    counts.iter().map(|(decision, count)| format!("{decision}={count}")).collect::<Vec<_>>().join(" ")
 }
 
 fn decided(decision: Decision, reason: &str) -> Decided {

@@ -8,10 +8,12 @@ use std::{
 
 use adapter::{
     TransportKind, Trouble,
-    audit::{Audit, Parties},
+    audit::{Asked, Audit, Parties},
     forward::forward,
+    settings::AuditSettings,
     tls::TlsSettings,
 };
+use hospital::audit::table;
 use serde_json::Value;
 use stand::peer::{Act, Peer, Protocol, http};
 
@@ -25,11 +27,15 @@ async fn records_wait_for_their_repository_and_arrive_in_order() {
         service: "pdp-adapter",
         server: "pdp",
         address: "https://pdp.example".into(),
+        applications: None,
     };
     let audit = Audit::new(parties, Some(&file)).expect("audit");
     audit.started();
-    audit.record("ITI-79", None, "r1", &["person-4711".to_owned()], Ok("decided"));
-    audit.record("ITI-79", None, "r2", &[], Err(&Trouble::Transport(TransportKind::Tls)));
+    let ids = ["person-4711".to_owned()];
+    audit.record(Asked::new(table::ITI_79, "r1", &ids), Ok("decided"));
+    let failed = Trouble::Transport(TransportKind::Tls);
+    audit.record(Asked::new(table::ITI_79, "r2", &[]), Err(&failed));
+    let backlog = Arc::clone(audit.backlog());
     drop(audit);
     let text = std::fs::read_to_string(&file).expect("records");
     assert!(!text.contains("person-4711"));
@@ -57,7 +63,9 @@ async fn records_wait_for_their_repository_and_arrive_in_order() {
     .expect("a repository");
     let tls = TlsSettings { roots: None, identity: None, server_name: None, allow_plaintext: true };
     let url = format!("http://{}/fhir", repository.address);
-    let carrier = forward(Some(&file), Some(&url), &tls).expect("an address").expect("a task");
+    let settings = AuditSettings { file: Some(file.clone()), url: Some(url), ..AuditSettings::default() };
+    let start = || forward("pdp-adapter", &settings, &tls, &backlog).expect("an address").expect("a task");
+    let carrier = start();
     wait(|| arrived.lock().unwrap().len() == written.len());
     assert_eq!(*arrived.lock().unwrap(), written);
     let sent = folder.join("audit.ndjson.sent");
@@ -65,13 +73,14 @@ async fn records_wait_for_their_repository_and_arrive_in_order() {
     wait(|| std::fs::read_to_string(&sent).is_ok_and(|sent| sent.trim() == whole));
     carrier.abort();
     // Another start sends only what is new.
-    let carrier = forward(Some(&file), Some(&url), &tls).expect("an address").expect("a task");
+    let carrier = start();
     let more = text.lines().next().expect("a line").replace("110120", "110121");
     std::fs::write(&file, format!("{text}{more}\n")).expect("a record");
     wait(|| arrived.lock().unwrap().len() > written.len());
     assert_eq!(code(&arrived.lock().unwrap()[written.len()]), "110121");
     carrier.abort();
-    assert!(forward(None, Some(&url), &tls).is_err(), "records without a file would be lost");
+    let no_file = AuditSettings { file: None, ..settings };
+    assert!(forward("pdp-adapter", &no_file, &tls, &backlog).is_err(), "records would be lost");
     std::fs::remove_dir_all(&folder).expect("clean");
 }
 

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use adapter::audit::{Audit, Parties};
+use adapter::audit::{Audit, Parties, noting};
 use hospital::{ser, soap::Envelope, xacml};
 use messaging::{engine::Reply, hospital::DecideRequest};
-use pdp_adapter::{Backend, Cache, Config, PREFIX, Service};
+use pdp_adapter::{Backend, Cache, Config, PREFIX, Question, Service};
 use stand::peer::{Act, Peer, Protocol, http};
 
 const SYSTEM: &str = "urn:oid:2.999.1.10";
@@ -31,8 +31,13 @@ fn config(backend: &str, address: &str) -> Config {
 fn service(backend: &str, peer: &Peer, life: Duration) -> Arc<Service> {
     let backend =
         Backend::new(&config(backend, &format!("http://{}/pdp", peer.address))).expect("a back end");
-    let parties =
-        Parties { site: "site-a".into(), service: "pdp-adapter", server: "pdp", address: String::new() };
+    let parties = Parties {
+        site: "site-a".into(),
+        service: "pdp-adapter",
+        server: "pdp",
+        address: String::new(),
+        applications: None,
+    };
     Arc::new(Service::new(backend, Cache::new(life), Audit::new(parties, None).expect("audit")))
 }
 
@@ -305,4 +310,25 @@ async fn a_revocation_takes_effect_at_once() {
     service.cache.revoke(&[]);
     service.cache.put(generation, ("s", "p", None, "r"), (true, "consent"));
     assert_eq!(service.cache.get("s", "p", None, "r"), None);
+}
+
+#[tokio::test]
+async fn audit_records_have_the_questions_without_the_records() {
+    for kind in ["xacml", "ser", "fhir-consent", "gics"] {
+        let peer = Peer::start(Protocol::Http, None, |_, _| Act::Send(http(500, "text/plain", "")))
+            .await
+            .expect("a peer");
+        let backend =
+            Backend::new(&config(kind, &format!("http://{}/pdp", peer.address))).expect("a back end");
+        let question = Question {
+            subject: "dsf.site-b.example".into(),
+            purpose: "feasibility".into(),
+            project: None,
+            records: vec!["Canary-4711".into()],
+        };
+        let (decided, query) = noting(backend.decide(&question, time::OffsetDateTime::UNIX_EPOCH)).await;
+        assert!(decided.is_err());
+        let text = String::from_utf8(query.expect("a query").text).expect("text");
+        assert!(text.contains('*') && !text.contains("Canary"), "{kind}: {text}");
+    }
 }

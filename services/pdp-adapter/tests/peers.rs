@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use adapter::{
     audit::{Audit, Parties},
     forward::forward,
+    settings::AuditSettings,
     tls::TlsSettings,
 };
-use hospital::{gics, xacml};
+use hospital::{audit::Schema, gics, json::Json, xacml};
 use messaging::{
     engine::Reply,
     hospital::{DecideReply, DecideRequest},
@@ -40,8 +41,13 @@ fn service_with(backend: &str, address: &str, audit: Audit, more: &[(&str, &str)
 }
 
 fn audit(file: Option<&std::path::Path>) -> Audit {
-    let parties =
-        Parties { site: "site-a".into(), service: "pdp-adapter", server: "pdp", address: String::new() };
+    let parties = Parties {
+        site: "site-a".into(),
+        service: "pdp-adapter",
+        server: "pdp",
+        address: String::new(),
+        applications: None,
+    };
     Audit::new(parties, file).expect("audit")
 }
 
@@ -172,7 +178,7 @@ async fn hapi_fhir_reads_our_question_about_one_policy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hapi_fhir_accepts_every_audit_record() {
+async fn hapi_fhir_and_ipf_accept_every_audit_record() {
     let Some(peer) = Hospital::running() else { return };
     let fhir = format!("{}/fhir", peer.http);
     let folder = std::env::temp_dir().join(format!("dsf-pdp-peers-{}", std::process::id()));
@@ -186,11 +192,21 @@ async fn hapi_fhir_accepts_every_audit_record() {
     let away = "http://127.0.0.1:1/";
     outcome(&self::service("xacml", away, self::audit(Some(&file))), "feasibility", &["4711"]).await;
     drop(service);
-    let written = std::fs::read_to_string(&file).expect("records").lines().count() as u64;
+    let records = std::fs::read_to_string(&file).expect("records");
+    let written = records.lines().count() as u64;
     assert_eq!(written, 5, "start, three decisions, end");
+    // The classic form: DICOM's schema, then IPF's reader and rules.
+    for record in records.lines() {
+        let record = Json::read(record.as_bytes()).expect("JSON");
+        let message = hospital::audit::message(&record, Schema::Dicom).expect("a classic message");
+        let violations = peer.post("/atna", "application/xml", &message).await.expect("an answer");
+        assert_eq!(violations, "", "{message}");
+    }
     let before = peer.stored("AuditEvent").await.expect("a number");
     let tls = TlsSettings { roots: None, identity: None, server_name: None, allow_plaintext: true };
-    let carrier = forward(Some(&file), Some(&fhir), &tls).expect("an address").expect("a task");
+    let settings = AuditSettings { file: Some(file), url: Some(fhir), ..AuditSettings::default() };
+    let carrier = forward("pdp-adapter", &settings, &tls, &Arc::default());
+    let carrier = carrier.expect("an address").expect("a task");
     // A record that the validator refuses is told as refused and never arrives.
     let arrived = async {
         while peer.stored("AuditEvent").await.expect("a number") < before + written {

@@ -1,7 +1,10 @@
 //! Settings: `DSF_RBF_<FIELD>` or the field in a TOML file.
 use std::path::PathBuf;
 
-use adapter::guard::{self, Limits};
+use adapter::{
+    guard::{self, Limits},
+    settings::{AuditSettings, BreakerSettings},
+};
 use config::Duration;
 use messaging::connect::NatsConfig;
 use serde::Deserialize;
@@ -75,56 +78,21 @@ pub struct Config {
     /// Further tries of a question.
     #[serde(default = "retries")]
     pub retries: u32,
-    /// Failures in a row after which the mpi-adapter is left alone.
-    #[serde(default = "failures")]
-    pub breaker_failures: u32,
-    /// For how long.
-    #[serde(default = "pause")]
-    pub breaker_pause: Duration,
-    /// File for audit records, one FHIR AuditEvent per line.
-    #[serde(default)]
-    pub audit_file: Option<PathBuf>,
-    /// FHIR base URL of an audit repository that records are carried to.
-    #[serde(default)]
-    pub audit_url: Option<String>,
-    /// PEM file with the roots of the audit repository.
-    #[serde(default)]
-    pub audit_ca: Option<PathBuf>,
+    /// When the other side is left alone: `breaker_failures`, `breaker_share`, `breaker_pause`.
+    pub breaker: BreakerSettings,
+    /// Audit records: `audit_file`, `audit_url` and how to get there.
+    pub audit: AuditSettings,
 
-    /// NATS servers.
-    pub nats_urls: Vec<String>,
-    /// NATS login.
-    #[serde(default)]
-    pub nats_user: Option<String>,
-    /// Password of the login.
-    #[serde(default)]
-    pub nats_password: Option<String>,
-    /// PEM file with the roots that NATS servers are checked against.
-    #[serde(default)]
-    pub nats_ca: Option<PathBuf>,
+    /// NATS servers and our login: `nats_urls`, `nats_user`, `nats_password`, `nats_ca`.
+    pub nats: NatsConfig,
     /// File that is written when the worker is ready.
     #[serde(default)]
     pub ready_file: Option<PathBuf>,
 }
 
 impl Config {
-    /// The NATS part.
-    pub fn nats(&self) -> NatsConfig {
-        NatsConfig {
-            urls: self.nats_urls.clone(),
-            user: self.nats_user.clone(),
-            password: self.nats_password.clone(),
-            ca: self.nats_ca.clone(),
-        }
-    }
-
     pub(crate) fn limits(&self) -> Limits {
-        Limits {
-            concurrency: self.concurrency,
-            retries: self.retries,
-            failures: self.breaker_failures.max(1),
-            pause: self.breaker_pause.get(),
-        }
+        self.breaker.limits(self.concurrency, self.retries)
     }
 }
 
@@ -151,10 +119,4 @@ fn mpi_timeout() -> Duration {
 }
 fn retries() -> u32 {
     guard::RETRIES
-}
-fn failures() -> u32 {
-    guard::FAILURES
-}
-fn pause() -> Duration {
-    Duration(guard::OPEN_PAUSE)
 }

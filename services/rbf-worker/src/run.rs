@@ -6,6 +6,7 @@ use adapter::{
     dumps,
     forward::forward,
     guard::Guard,
+    health,
     tls::{SetupError, TlsSettings},
 };
 use messaging::{
@@ -60,21 +61,17 @@ pub async fn run(mut config: Config, shutdown: impl Future) -> Result<(), Error>
         service: "rbf-worker",
         server: "pseudonyms",
         address: String::new(),
+        applications: None,
     };
-    let audit = Audit::new(parties, config.audit_file.as_deref())?;
-    let tls = TlsSettings {
-        roots: config.audit_ca.clone(),
-        identity: None,
-        server_name: None,
-        allow_plaintext: false,
-    };
-    let carrier = forward(config.audit_file.as_deref(), config.audit_url.as_deref(), &tls)?;
+    let audit = Audit::new(parties, config.audit.file.as_deref())?;
+    let backlog = Arc::clone(audit.backlog());
+    // There is no other system whose TLS files could be taken.
+    let carrier = forward("rbf-worker", &config.audit, &TlsSettings::default(), &backlog)?;
     let threads = config.threads.and_then(NonZeroUsize::new);
     let threads = threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     let mut shutdown = std::pin::pin!(shutdown);
-    let servers = config.nats();
     let nats = tokio::select! {
-        nats = Nats::connect(&servers, "rbf-worker") => nats,
+        nats = Nats::connect(&config.nats, "rbf-worker") => nats,
         _ = &mut shutdown => return Ok(()),
     };
     let replica = Uuid::new_v4().simple().to_string();
@@ -100,6 +97,11 @@ pub async fn run(mut config: Config, shutdown: impl Future) -> Result<(), Error>
     });
     service.audit.started();
     let served = subscribe(&nats, &service, config.requests.max(1)).await?;
+    let looked_at = Arc::clone(&service);
+    let looked = health::serve(&nats, subject::RBF_HEALTH, "rbf-worker", backlog, move || {
+        vec![looked_at.index.guard.health()]
+    })
+    .await?;
     let sweeper = tokio::spawn({
         let runs = Arc::clone(&runs);
         async move {
@@ -115,7 +117,7 @@ pub async fn run(mut config: Config, shutdown: impl Future) -> Result<(), Error>
     }
     tracing::info!("ready");
     shutdown.await;
-    served.iter().chain([&sweeper]).chain(&carrier).for_each(tokio::task::JoinHandle::abort);
+    served.iter().chain([&sweeper, &looked]).chain(&carrier).for_each(tokio::task::JoinHandle::abort);
     runs.stop();
     Ok(())
 }

@@ -1,7 +1,11 @@
 //! Questions over NATS: filters, pseudonyms, and what runs and steps need.
 use std::sync::Arc;
 
-use adapter::{Trouble, audit::Audit};
+use adapter::{
+    Trouble,
+    audit::{Asked, Audit},
+};
+use hospital::audit::table::OPEN_PSEUDONYMS;
 use linkage::pseudonym::MedicId;
 use messaging::{
     engine::Reply,
@@ -173,7 +177,8 @@ impl Service {
         let opened: Vec<Option<Vec<OpenedId>>> =
             request.pseudonyms.iter().map(|text| keys.open(text).ok().map(|(_, all)| ids(all))).collect();
         let outcome = if opened.iter().all(Option::is_some) { "opened" } else { "not-all-opened" };
-        self.audit.record("rbf.open-pseudonyms", None, &request.request_id, &request.pseudonyms, Ok(outcome));
+        let asked = Asked::new(OPEN_PSEUDONYMS, &request.request_id, &request.pseudonyms);
+        self.audit.record(asked, Ok(outcome));
         Reply::Ok(OpenReply { opened })
     }
 }

@@ -18,6 +18,7 @@ use linkage::{
 };
 use messaging::{
     connect::{Nats, NatsConfig, RequestError},
+    health::Health,
     linkage::*,
     permissions::User,
     recipient::{Context, Recipient, generate},
@@ -424,6 +425,12 @@ async fn two_replicas_share_the_work_and_killing_one_loses_nothing() {
         let _: RunReply = client.ask(&run.subject, &end).await.expect("an end");
         subjects.insert(run.subject);
     }
+    // Both tell an operator how they are.
+    let operator = hospital.connect(User::Operator).await;
+    let health: Vec<Health> =
+        operator.ask_all(subject::RBF_HEALTH, &(), Duration::from_secs(1)).await.expect("a connection");
+    let names: Vec<&str> = health.iter().map(|health| health.backends[0].name.as_str()).collect();
+    assert_eq!(names, ["mpi-adapter", "mpi-adapter"]);
     // Questions go on while one is killed.
     let asked = (0..200).map(|at| {
         let client = Arc::clone(&client);

@@ -29,6 +29,11 @@ import org.hl7.fhir.r4.model.AuditEvent;
  * the stand-in for an openEHR repository.
  */
 final class Web {
+    private static final List<String> UNKNOWN = List.of(
+        "CodeSystem is unknown and can't be validated: urn:",
+        "Profile reference 'https://profiles.ihe.net/ITI/",
+        "Invalid profile. Failed to retrieve profile with url=https://profiles.ihe.net/ITI/");
+
     static int start(CamelContext camel) throws Exception {
         Server server = new Server(new InetSocketAddress("127.0.0.1", 0));
         ServletContextHandler context = new ServletContextHandler();
@@ -84,9 +89,9 @@ final class Web {
         RequestValidatingInterceptor validating = new RequestValidatingInterceptor();
         validating.addValidatorModule(judged -> {
             validator.validateResource(judged);
-            // Code systems of IHE and of ours are in no package: their codes cannot be looked up.
+            // Code systems and profiles of IHE, and code systems of ours, are in no package: they cannot be looked up.
             judged.getMessages().stream()
-                .filter(message -> message.getMessage().startsWith("CodeSystem is unknown and can't be validated: urn:"))
+                .filter(message -> UNKNOWN.stream().anyMatch(message.getMessage()::startsWith))
                 .forEach(message -> message.setSeverity(ResultSeverityEnum.WARNING));
         });
         validating.setFailOnSeverity(ResultSeverityEnum.ERROR);
