@@ -1,5 +1,5 @@
 //! Systems of a hospital that others wrote: `tests/peers/hospital`, started by `make test-peers`.
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -8,6 +8,8 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+
+use crate::Identity;
 
 /// File with the ports of the program, set by `make test-peers`.
 const HOSPITAL: &str = "DSF_PEER_HOSPITAL";
@@ -52,18 +54,47 @@ impl Hospital {
     /// # Errors
     /// When it gives no usable answer.
     pub async fn stored(&self, kind: &str) -> Result<u64> {
-        let address = self.http.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address).await?;
-        let request = format!(
-            "GET /fhir/{kind}?_summary=count HTTP/1.1\r\nhost: {address}\r\naccept: application/fhir+json\r\nconnection: close\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        timeout(ANSWER, stream.read_to_end(&mut answer)).await.context("in time")??;
-        let text = String::from_utf8_lossy(&answer);
-        // The body may come in chunks: the number stands in one of them.
+        let head = format!("GET /fhir/{kind}?_summary=count HTTP/1.0\r\naccept: application/fhir+json");
+        let text = self.answer(&head, "").await?;
         let total = text.split_once("\"total\":").context("a total")?.1.trim_start();
         let digits: String = total.chars().take_while(char::is_ascii_digit).collect();
         digits.parse().context("a number")
+    }
+
+    /// Starts another PDQ endpoint, which takes TLS clients of `authority` alone; its address.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn with_tls(&self, authority: &Path, own: &Identity) -> Result<String> {
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        let body = format!(
+            "authority={}&certificate={}&key={}",
+            path(authority),
+            path(&own.certificate),
+            path(&own.key)
+        );
+        let port = self.post("/mllp-tls", "application/x-www-form-urlencoded", &body).await?;
+        let port: u16 = port.trim().parse().context("a port")?;
+        Ok(format!("localhost:{port}"))
+    }
+
+    /// Posts to a path of it; the body of the answer.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn post(&self, path: &str, content_type: &str, body: &str) -> Result<String> {
+        self.answer(&format!("POST {path} HTTP/1.0\r\ncontent-type: {content_type}"), body).await
+    }
+
+    /// The body of an answer; HTTP 1.0 has no pieces.
+    async fn answer(&self, head: &str, body: &str) -> Result<String> {
+        let address = self.http.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).await?;
+        let request = format!("{head}\r\nhost: {address}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        timeout(ANSWER, stream.read_to_end(&mut answer)).await.context("in time")??;
+        let text = String::from_utf8(answer).context("UTF-8")?;
+        Ok(text.split_once("\r\n\r\n").context("a body")?.1.to_owned())
     }
 }

@@ -8,8 +8,11 @@ use adapter::{
     settings::AuditSettings,
     tls::TlsSettings,
 };
-use hospital::xacml;
-use messaging::{engine::Reply, hospital::DecideRequest};
+use hospital::{audit::Schema, gics, json::Json, xacml};
+use messaging::{
+    engine::Reply,
+    hospital::{DecideReply, DecideRequest},
+};
 use pdp_adapter::{Backend, Cache, Config, PREFIX, Service};
 use stand::peers::Hospital;
 
@@ -17,15 +20,21 @@ use stand::peers::Hospital;
 const AUTHZFORCE: &str = "DSF_PEER_AUTHZFORCE";
 
 fn service(backend: &str, address: &str, audit: Audit) -> Arc<Service> {
+    service_with(backend, address, audit, &[])
+}
+
+fn service_with(backend: &str, address: &str, audit: Audit, more: &[(&str, &str)]) -> Arc<Service> {
     let all = [
         ("SITE", "site-a"),
         ("BACKEND", backend),
         ("ADDRESS", address),
         ("ALLOW_PLAINTEXT", "true"),
         ("IDENTIFIER_SYSTEM", "urn:oid:2.999.1.10"),
+        // A JVM reads schemas and policies at the first request.
+        ("ANSWER_TIMEOUT", "60s"),
         ("NATS_URLS", "nats://nowhere"),
     ];
-    let all = all.map(|(name, value)| (format!("{PREFIX}_{name}"), value.to_owned()));
+    let all = all.iter().chain(more).map(|(name, value)| (format!("{PREFIX}_{name}"), (*value).to_owned()));
     let config: Config = config::load_from(PREFIX, None, all).expect("settings");
     let backend = Backend::new(&config).expect("a back end");
     Arc::new(Service::new(backend, Cache::new(Duration::ZERO), audit))
@@ -42,7 +51,7 @@ fn audit(file: Option<&std::path::Path>) -> Audit {
     Audit::new(parties, file).expect("audit")
 }
 
-async fn outcome(service: &Arc<Service>, purpose: &str, records: &[&str]) -> String {
+async fn reply(service: &Arc<Service>, purpose: &str, records: &[&str]) -> Reply<DecideReply> {
     let request = DecideRequest {
         request_id: "r1".into(),
         subject: "dsf.site-b.example".into(),
@@ -50,7 +59,11 @@ async fn outcome(service: &Arc<Service>, purpose: &str, records: &[&str]) -> Str
         project: Some("a study".into()),
         records: records.iter().map(|id| (*id).to_owned()).collect(),
     };
-    match Arc::clone(service).decide(request).await {
+    Arc::clone(service).decide(request).await
+}
+
+async fn outcome(service: &Arc<Service>, purpose: &str, records: &[&str]) -> String {
+    match reply(service, purpose, records).await {
         Reply::Ok(reply) => {
             let all: BTreeMap<_, _> = reply.decisions.iter().map(|(id, one)| (id, &one.reason)).collect();
             format!("kept {:?} of {all:?}", reply.kept)
@@ -82,6 +95,48 @@ async fn authzforce_decides_by_its_policy_and_we_obey() {
     assert!(outcome(&service, "feasibility", &many).await.starts_with(r#"kept ["ada"] of"#));
 }
 
+/// IPF reads the query and writes the answer (SOAP by CXF, SAML and XACML by JAXB), after the schemas of OASIS have
+/// taken the query as it came; HERASAF decides by the policy of `tests/peers/hospital`. Ours there is the HTTP server's
+/// wiring and one question to HERASAF per record.
+#[tokio::test]
+async fn herasaf_decides_behind_ipf_and_we_obey() {
+    let Some(peer) = Hospital::running() else { return };
+    let url = format!("{}/soap/iti79", peer.http);
+    // IPF knows the query in the namespace of the later profile.
+    let namespace = ("SER_NAMESPACE", hospital::ser::OTHER_PROTOCOL);
+    let full = [namespace, ("ORGANIZATION", "urn:oid:2.999.1.3"), ("RECORD_DOMAIN", "2.999.1.10")];
+    for more in [&[namespace][..], &full] {
+        let service = service_with("ser", &url, audit(None), more);
+        let Reply::Ok(reply) = reply(&service, "feasibility", &["ada", "bob", "eve"]).await else {
+            panic!("nothing was decided");
+        };
+        assert_eq!(reply.kept, ["ada"]);
+        let decisions: Vec<_> = reply.decisions.values().map(|one| one.decision.as_str()).collect();
+        assert_eq!(decisions, ["permit", "deny", "not-applicable"]);
+        // What no policy is about is not decided in our favour.
+        assert!(outcome(&service, "else", &["ada"]).await.starts_with("kept [] of"));
+        // A permit with an obligation that nobody here fulfils is none.
+        assert!(outcome(&service, "data-sharing", &["ada"]).await.starts_with("kept [] of"));
+        // What cannot be decided fails the whole check.
+        let undecided = outcome(&service, "feasibility", &["ada", "dan"]).await;
+        assert!(undecided.starts_with("unavailable: consent could not be decided"), "{undecided}");
+        let odd = outcome(&service, "feasibility", &["ada", "<&\"'> ä"]).await;
+        assert!(odd.starts_with(r#"kept ["ada"] of"#), "{odd}");
+        // The server takes as many records at once as we send.
+        let many: Vec<String> = (0..xacml::MAX_RECORDS * 2).map(|at| format!("r{at}")).collect();
+        let mut many: Vec<&str> = many.iter().map(String::as_str).collect();
+        many.push("ada");
+        assert!(outcome(&service, "feasibility", &many).await.starts_with(r#"kept ["ada"] of"#));
+    }
+    let permits = ("OBLIGATIONS", "urn:dsf:test:notice");
+    let service = service_with("ser", &url, audit(None), &[namespace, permits]);
+    assert!(outcome(&service, "data-sharing", &["ada"]).await.starts_with(r#"kept ["ada"] of"#));
+    // A query in another namespace is refused, not taken for a refusal of consent.
+    let service = service_with("ser", &url, audit(None), &[]);
+    let refused = outcome(&service, "feasibility", &["ada"]).await;
+    assert!(refused.starts_with("invalid: the decision point refused"), "{refused}");
+}
+
 #[tokio::test]
 async fn hapi_fhir_finds_consents_for_us() {
     let Some(peer) = Hospital::running() else { return };
@@ -105,8 +160,25 @@ async fn hapi_fhir_finds_consents_for_us() {
     }
 }
 
+#[tokio::test]
+async fn hapi_fhir_reads_our_question_about_one_policy() {
+    let Some(peer) = Hospital::running() else { return };
+    let domain = gics::Domain {
+        domain: "MII".into(),
+        identifier_system: "urn:oid:2.999.1.10".into(),
+        policy_version: "1.7".into(),
+        request_date: "2023-11-14".into(),
+    };
+    for (person, code, expected) in [("r1", 8, true), ("r1", 7, false), ("r2", 8, false)] {
+        let question = gics::is_consented(&domain, person, code).to_string();
+        let answer = peer.post("/fhir/$isConsented", "application/fhir+json", &question).await;
+        let answer = gics::read(200, answer.expect("an answer").as_bytes(), person);
+        assert_eq!(answer, Ok(gics::Answer::Consented(expected)), "{person} {code}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn hapi_fhir_accepts_every_audit_record() {
+async fn hapi_fhir_and_ipf_accept_every_audit_record() {
     let Some(peer) = Hospital::running() else { return };
     let fhir = format!("{}/fhir", peer.http);
     let folder = std::env::temp_dir().join(format!("dsf-pdp-peers-{}", std::process::id()));
@@ -120,8 +192,16 @@ async fn hapi_fhir_accepts_every_audit_record() {
     let away = "http://127.0.0.1:1/";
     outcome(&self::service("xacml", away, self::audit(Some(&file))), "feasibility", &["4711"]).await;
     drop(service);
-    let written = std::fs::read_to_string(&file).expect("records").lines().count() as u64;
+    let records = std::fs::read_to_string(&file).expect("records");
+    let written = records.lines().count() as u64;
     assert_eq!(written, 5, "start, three decisions, end");
+    // The classic form: DICOM's schema, then IPF's reader and rules.
+    for record in records.lines() {
+        let record = Json::read(record.as_bytes()).expect("JSON");
+        let message = hospital::audit::message(&record, Schema::Dicom).expect("a classic message");
+        let violations = peer.post("/atna", "application/xml", &message).await.expect("an answer");
+        assert_eq!(violations, "", "{message}");
+    }
     let before = peer.stored("AuditEvent").await.expect("a number");
     let tls = TlsSettings { roots: None, identity: None, server_name: None, allow_plaintext: true };
     let settings = AuditSettings { file: Some(file), url: Some(fhir), ..AuditSettings::default() };

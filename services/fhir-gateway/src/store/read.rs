@@ -122,7 +122,7 @@ impl<C: GenericClient> Session<C> {
         let rows = self
             .rows(
                 "SELECT 1 FROM resource WHERE id = $1 AND (type = $2) IS TRUE AND current AND deleted IS NULL \
-                 AND ($3::bigint IS NULL OR version >= $3) LIMIT 1",
+                 AND ($3::bigint IS NULL OR version >= $3) ORDER BY version DESC LIMIT 1",
                 &[&id, &resource_type, &version],
             )
             .await?;

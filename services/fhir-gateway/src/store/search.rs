@@ -157,7 +157,7 @@ impl<C: GenericClient> Session<C> {
             let limit = statement.bind(limit);
             statement.sql = format!(
                 "WITH s AS MATERIALIZED ({}) SELECT r.id, r.version FROM s CROSS JOIN LATERAL \
-                 (SELECT r.id, r.version FROM resource r WHERE r.id = s.id AND {own} LIMIT 1) r \
+                 (SELECT r.id, r.version FROM resource r WHERE r.id = s.id AND {own} ORDER BY r.version DESC LIMIT 1) r \
                  ORDER BY r.id LIMIT {limit}",
                 found.join(" INTERSECT ")
             );

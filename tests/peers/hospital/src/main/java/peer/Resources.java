@@ -158,6 +158,33 @@ final class Resources {
             @OperationParam(name = "personIdentifier", min = 1) List<Identifier> persons,
             @OperationParam(name = "domain", min = 1, max = 1) StringType domain,
             @OperationParam(name = "config", max = 1) Parameters config) {
+            Bundle bundle = new Bundle().setType(Bundle.BundleType.COLLECTION);
+            known(persons, config).forEach(consent -> bundle.addEntry().setResource(consent));
+            return bundle;
+        }
+
+        @Operation(name = "$isConsented")
+        public Parameters consented(
+            @OperationParam(name = "personIdentifier", min = 1) List<Identifier> persons,
+            @OperationParam(name = "domain", min = 1, max = 1) StringType domain,
+            @OperationParam(name = "policy", min = 1, max = 1) Coding policy,
+            @OperationParam(name = "version", min = 1, max = 1) StringType version,
+            @OperationParam(name = "config", max = 1) Parameters config) {
+            boolean permitted = false;
+            for (Consent consent : known(persons, config)) {
+                for (Consent.ProvisionComponent one : consent.getProvision().getProvision()) {
+                    Coding code = one.getCodeFirstRep().getCodingFirstRep();
+                    if (code.getSystem().equals(policy.getSystem()) && code.getCode().equals(policy.getCode())) {
+                        permitted = one.getType() == Consent.ConsentProvisionType.PERMIT;
+                    }
+                }
+            }
+            Parameters parameters = new Parameters();
+            parameters.addParameter("consented", permitted);
+            return parameters;
+        }
+
+        private static List<Consent> known(List<Identifier> persons, Parameters config) {
             if (persons.size() != 1 || !Main.SYSTEM.equals(persons.get(0).getSystem())) {
                 throw new InvalidRequestException("exactly one person of the known system");
             }
@@ -169,9 +196,7 @@ final class Resources {
             if (found.isEmpty()) {
                 throw new ResourceNotFoundException("unknown person");
             }
-            Bundle bundle = new Bundle().setType(Bundle.BundleType.COLLECTION);
-            found.forEach(consent -> bundle.addEntry().setResource(consent));
-            return bundle;
+            return found;
         }
     }
 }
