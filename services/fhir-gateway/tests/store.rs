@@ -157,27 +157,26 @@ async fn conditions_and_reads_cost_what_they_find() {
         identifier(0),
         identifier(7)
     );
-    // The first one passes the entries of earlier versions in the index and marks them.
-    for measured in [false, true] {
-        for (resource_type, condition, expected) in
-            [("Organization", &by_identifier, members[7]), ("OrganizationAffiliation", &by_both, wanted)]
-        {
-            let before = rows_read(&store).await;
-            let session = store.session().await.unwrap();
-            let found = find(&session, resource_type, condition).await;
-            assert_eq!(found, [expected], "{resource_type}?{condition}");
-            drop(session);
-            let read = rows_read(&store).await - before;
-            assert!(!measured || read < 50, "{resource_type}?{condition} has read {read} rows");
-        }
+    // Not those of all members: with their earlier versions these are thousands.
+    let few = 5 * i64::try_from(VERSIONS).unwrap();
+    for (resource_type, condition, expected) in
+        [("Organization", &by_identifier, members[7]), ("OrganizationAffiliation", &by_both, wanted)]
+    {
         let before = rows_read(&store).await;
         let session = store.session().await.unwrap();
-        let organization = session.read("Organization", members[7]).await.unwrap().unwrap();
-        assert_eq!(organization.version, VERSIONS + 1);
+        let found = find(&session, resource_type, condition).await;
+        assert_eq!(found, [expected], "{resource_type}?{condition}");
         drop(session);
         let read = rows_read(&store).await - before;
-        assert!(!measured || read < 10, "one resource, {read} rows");
+        assert!(read < few, "{resource_type}?{condition} has read {read} rows");
     }
+    let before = rows_read(&store).await;
+    let session = store.session().await.unwrap();
+    let organization = session.read("Organization", members[7]).await.unwrap().unwrap();
+    assert_eq!(organization.version, VERSIONS + 1);
+    drop(session);
+    let read = rows_read(&store).await - before;
+    assert!(read < few, "one resource, {read} rows");
 }
 
 #[tokio::test]
