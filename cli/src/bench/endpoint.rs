@@ -126,9 +126,11 @@ struct Bench<'a> {
 /// A row of the table.
 fn row(report: &mut String, name: &str, stored: usize, outcome: &Outcome) {
     let Outcome { load, usage } = outcome;
+    // What takes seconds has a rate, too.
+    let digits = if load.rate() < 1.0 { 2 } else { 0 };
     let _ = write!(
         report,
-        "| {name} | {stored} | {:.0} | {:.1} | {:.1} |",
+        "| {name} | {stored} | {:.digits$} | {:.1} | {:.1} |",
         load.rate(),
         load.percentile(0.5),
         load.percentile(0.95)
