@@ -1,7 +1,11 @@
 //! The engine on real PostgreSQL and NATS, driven by a scripted router and worker over NATS alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
 
+#[path = "engine/crashes.rs"]
+mod crashes;
 mod harness;
+#[path = "engine/operate.rs"]
+mod operate;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -56,9 +60,12 @@ async fn scenarios() {
         ("events", tokio::task::spawn_local(timers_and_signals(Arc::clone(&servers)))),
         ("ticks", tokio::task::spawn_local(definitions_start_by_themselves(Arc::clone(&servers)))),
         ("calls", tokio::task::spawn_local(calls_are_instances_of_their_own(Arc::clone(&servers)))),
-        ("operators", tokio::task::spawn_local(operators_help_failed_steps(Arc::clone(&servers)))),
-        ("paused", tokio::task::spawn_local(what_is_paused_waits(Arc::clone(&servers)))),
-        ("crashes", tokio::task::spawn_local(a_crash_at_any_boundary_loses_nothing(Arc::clone(&servers)))),
+        ("operators", tokio::task::spawn_local(operate::operators_help_failed_steps(Arc::clone(&servers)))),
+        ("paused", tokio::task::spawn_local(operate::what_is_paused_waits(Arc::clone(&servers)))),
+        (
+            "crashes",
+            tokio::task::spawn_local(crashes::a_crash_at_any_boundary_loses_nothing(Arc::clone(&servers))),
+        ),
         ("example", tokio::task::spawn_local(the_example_worker_works(Arc::clone(&servers)))),
         ("forms", tokio::task::spawn_local(people_answer_forms(Arc::clone(&servers)))),
         ("ours", tokio::task::spawn_local(both_deviations_are_settings(Arc::clone(&servers), true))),
@@ -527,160 +534,6 @@ async fn calls_are_instances_of_their_own(servers: Arc<Servers>) {
     assert_eq!(site.status().await.incidents, 0);
 }
 
-/// Fails a job until it is an incident.
-async fn to_incident(site: &Site, kind: &str) -> IncidentView {
-    for _ in 0..2 {
-        let job = site.job(kind).await;
-        site.answer(&job, Outcome::Fault { reason: "broken".into(), unavailable: false }).await;
-    }
-    until(site.name, "an incident", async || site.incidents(&IncidentQuery::default()).await.pop()).await
-}
-
-async fn operators_help_failed_steps(servers: Arc<Servers>) {
-    let site = Site::start(&servers, "operators", 2, |_| {}).await;
-    site.deliver(&task("a", "plain", "startPlain", Some("retry"))).await;
-    let incident = to_incident(&site, "test.Work").await;
-    assert_eq!((incident.class.as_str(), incident.activity.as_deref()), ("job", Some("Work")));
-    site.operate(Action::RetryIncident { incident: incident.id.clone() }).await.unwrap();
-    assert!(site.operate(Action::RetryIncident { incident: incident.id }).await.is_err(), "it is over");
-    let job = site.job("test.Work").await;
-    assert_eq!(job.attempt, 1, "all attempts anew");
-    assert_eq!(site.instance("retry").await.status, "active");
-    site.done(&job, Done::default()).await;
-    site.written("Task/a", "completed").await;
-
-    // Retry of everything that fits.
-    for n in 0..3 {
-        site.deliver(&task(&format!("all{n}"), "plain", "startPlain", Some(&format!("all{n}")))).await;
-        to_incident(&site, "test.Work").await;
-    }
-    let request = RetryAllRequest {
-        actor: "op".into(),
-        reason: String::new(),
-        query: IncidentQuery {
-            activity: Some("Work".into()),
-            reason: Some("broken".into()),
-            ..IncidentQuery::default()
-        },
-    };
-    let done: RetryAllReply = site.ask(subject::INCIDENT_RETRY_ALL, &request).await.unwrap();
-    assert_eq!((done.retried, done.left), (3, 0));
-    for _ in 0..3 {
-        let job = site.job("test.Work").await;
-        site.done(&job, Done::default()).await;
-    }
-    assert_eq!(site.status().await.incidents, 0);
-
-    // Edit, then skip.
-    site.deliver(&task("s", "plain", "startPlain", Some("skip"))).await;
-    let incident = to_incident(&site, "test.Work").await;
-    let instance = incident.instance.clone().unwrap();
-    let value = Variable { kind: "integer".into(), value: json!(7) };
-    let edit =
-        Action::SetVariable { instance: instance.clone(), token: None, name: "x".into(), value: Some(value) };
-    site.operate(edit).await.unwrap();
-    let export = site.export(&instance).await;
-    assert_eq!(export.variables[0]["value"], 7);
-    assert_eq!(export.operations[0]["action"], "set-variable");
-    assert_eq!(export.tokens[0]["activity"], "Work");
-    site.operate(Action::Skip { instance: instance.clone(), token: incident.token.unwrap() }).await.unwrap();
-    site.written("Task/s", "completed").await;
-    assert_eq!(site.incidents(&IncidentQuery::default()).await, [], "the incident went with its job");
-    let export = site.export(&instance).await;
-    assert_eq!(export.instance["status"], "completed");
-    assert!(export.instance["keptUntil"].is_string());
-    let history = export.history.as_array().unwrap();
-    assert!(history.iter().any(|entry| entry["what"] == "operator" && entry["detail"]["actor"] == "op"));
-    assert!(!history.iter().any(|entry| entry.to_string().contains("\"value\"")), "no values in the history");
-
-    // Move back to the same step, then fail.
-    site.deliver(&task("m", "plain", "startPlain", Some("move"))).await;
-    let first = site.job("test.Work").await;
-    let instance = first.instance.clone();
-    let to =
-        |to: &str| Action::Move { instance: instance.clone(), token: first.id.clone(), to: to.to_owned() };
-    assert!(site.operate(to("nowhere")).await.is_err());
-    site.operate(to("Work")).await.unwrap();
-    let second = site.job("test.Work").await;
-    assert_ne!(second.id, first.id);
-    assert_eq!(site.answer(&first, Outcome::Done(Done::default())).await, Acknowledgement::Stale);
-    site.operate(Action::Fail { instance: instance.clone() }).await.unwrap();
-    let order = site.written("Task/m", "failed").await;
-    assert_eq!(order.outputs[0]["valueString"], "a test");
-    assert!(site.operate(Action::Fail { instance }).await.is_err(), "it has ended");
-
-    // Early warning: a job that failed and has tries left.
-    site.deliver(&task("w", "plain", "startPlain", Some("warn"))).await;
-    let job = site.job("test.Work").await;
-    site.answer(&job, Outcome::Fault { reason: "broken".into(), unavailable: false }).await;
-    let warnings: Vec<Warning> = site.ask(subject::WARNINGS, &json!({})).await.unwrap();
-    assert!(warnings.iter().any(|w| w.kind == "failing" && w.business_key == "warn"), "{warnings:?}");
-    // And one that waits longer than such jobs usually take.
-    for n in 0..25 {
-        site.deliver(&task(&format!("fast{n}"), "plain", "startPlain", None)).await;
-    }
-    let mut fast = 0;
-    while fast < 25 {
-        for job in
-            site.claim(&["test.Work"], 32, 30_000).await.into_iter().filter(|job| job.business_key != "warn")
-        {
-            site.done(&job, Done::default()).await;
-            fast += 1;
-        }
-    }
-    site.deliver(&task("slow", "form", "startForm", Some("slow"))).await;
-    site.deliver(&task("late", "plain", "startPlain", Some("late"))).await;
-    until("operators", "a warning about what is slow", async || {
-        let warnings: Vec<Warning> = site.ask(subject::WARNINGS, &json!({})).await.unwrap();
-        assert!(!warnings.iter().any(|w| w.business_key == "slow"), "nothing is known of its usual time");
-        warnings.into_iter().find(|w| w.kind == "slow" && w.business_key == "late")
-    })
-    .await;
-
-    // An action on another subject than its own is refused: permissions are given by subject.
-    let operation = Operation {
-        actor: "op".into(),
-        reason: String::new(),
-        action: Action::Fail { instance: String::new() },
-    };
-    assert!(site.ask::<_, ()>(subject::INCIDENT_RETRY, &operation).await.is_err());
-}
-
-async fn what_is_paused_waits(servers: Arc<Servers>) {
-    let site = Site::start(&servers, "paused", 1, |_| {}).await;
-    site.deliver(&task("p", "plain", "startPlain", Some("p"))).await;
-    let instance = site.instance("p").await.id;
-    let scopes = [
-        PauseScope::Engine,
-        PauseScope::Process { key: "testexample_plain".into(), version: "1.0".into() },
-        PauseScope::Partner { organization: "requester.test".into() },
-        PauseScope::Instance { instance },
-    ];
-    for scope in &scopes {
-        site.operate(Action::Pause { scope: scope.clone() }).await.unwrap();
-        assert_eq!(site.claim(&["test.Work"], 1, 30_000).await, [], "{scope}: nothing is handed out");
-        site.operate(Action::Resume { scope: scope.clone() }).await.unwrap();
-    }
-    // Timers and what crosses instances wait, too: both run as soon as the pause ends.
-    site.deliver(&task("l", "listen", "startListen", Some("l"))).await;
-    let process =
-        |key: &str| PauseScope::Process { key: format!("testexample_{key}"), version: "1.0".into() };
-    site.operate(Action::Pause { scope: process("throw") }).await.unwrap();
-    site.operate(Action::Pause { scope: process("listen") }).await.unwrap();
-    site.deliver(&task("t", "throw", "startThrow", Some("t"))).await;
-    let due = std::time::Instant::now() + Duration::from_millis(700);
-    until("paused", "the timer to be due", async || (std::time::Instant::now() > due).then_some(())).await;
-    assert_eq!(site.instance("t").await.status, "active", "its timer is due and waits");
-    site.operate(Action::Resume { scope: process("throw") }).await.unwrap();
-    site.instance_is("t", "completed").await;
-    assert_eq!(site.instance("l").await.status, "active");
-    site.operate(Action::Resume { scope: process("listen") }).await.unwrap();
-    site.instance_is("l", "completed").await;
-    let job = site.job("test.Work").await;
-    site.done(&job, Done::default()).await;
-    site.instance_is("p", "completed").await;
-}
-
 /// The two ways in which we differ from the reference engine on purpose, each as configured.
 async fn both_deviations_are_settings(servers: Arc<Servers>, ours: bool) {
     let name = if ours { "ours" } else { "reference" };
@@ -773,85 +626,6 @@ async fn people_answer_forms(servers: Arc<Servers>) {
 
 fn uuid_text() -> String {
     "00000000-0000-4000-8000-000000000000".to_owned()
-}
-
-/// The effect boundaries of a ping, in order; the engine dies after each of them.
-const BOUNDARIES: [&str; 10] = [
-    "start delivered",
-    "handler claimed",
-    "handler answered",
-    "send ordered",
-    "send claimed",
-    "send answered",
-    "answer delivered",
-    "last step claimed",
-    "last step answered",
-    "status claimed",
-];
-
-async fn a_crash_at_any_boundary_loses_nothing(servers: Arc<Servers>) {
-    let mut site = Site::start(&servers, "crashes", 1, |config| {
-        // A crash may take a claim with it, and its lease: longer than a send is tried for by default.
-        config.send_give_up = config::Duration::secs(3600);
-    })
-    .await;
-    for (n, boundary) in BOUNDARIES.into_iter().enumerate() {
-        let (id, key) = (format!("c{n}"), format!("k{n}"));
-        let at = |site: &mut Site, here: &str| {
-            if here == boundary {
-                site.crash();
-            }
-        };
-        let start = task(&id, "ask", "startAsk", Some(&key));
-        site.deliver(&start).await;
-        at(&mut site, "start delivered");
-        assert_eq!(site.deliver(&start).await, Delivered::Duplicate, "{boundary}");
-        let choose = site.job("test.Choose").await;
-        at(&mut site, "handler claimed");
-        site.done(&choose, chosen(&["b.test"])).await;
-        at(&mut site, "handler answered");
-        let again = site.answer(&choose, Outcome::Done(Done::default())).await;
-        assert_eq!(again, Acknowledgement::Stale, "{boundary}: a result counts once");
-        let ask = site.job("test.Ask").await;
-        site.answer(&ask, send(&ask)).await;
-        at(&mut site, "send ordered");
-        let job = site.job(SEND).await;
-        let order = job.send.clone().unwrap();
-        at(&mut site, "send claimed");
-        site.answer(&job, Outcome::Fault { reason: "answer lost".into(), unavailable: false }).await;
-        let job = site.job(SEND).await;
-        assert_eq!(job.send.as_ref().unwrap().send_id, order.send_id, "{boundary}: one send id");
-        site.done(&job, Done::default()).await;
-        at(&mut site, "send answered");
-        let mut answer = task(&format!("a{n}"), "ask", "answer", Some(&key));
-        answer.correlation_key = Some("ck-b.test".into());
-        site.deliver(&answer).await;
-        at(&mut site, "answer delivered");
-        let save = site.job("test.Save").await;
-        at(&mut site, "last step claimed");
-        site.done(&save, Done::default()).await;
-        at(&mut site, "last step answered");
-        if boundary == "status claimed" {
-            // Claimed and never answered: the lease runs out and the status is written all the same.
-            site.claim(&[WRITE_BACK], 16, 300).await;
-            at(&mut site, "status claimed");
-        }
-        site.written(&format!("Task/{id}"), "completed").await;
-        site.written(&format!("Task/a{n}"), "completed").await;
-        let instance = site.instance_is(&key, "completed").await;
-        let ends =
-            instance.history.iter().filter(|entry| entry.what == "end" && entry.activity == "Save").count();
-        assert_eq!(ends, 1, "{boundary}: each step once");
-    }
-    // A timer and the signal behind it.
-    site.deliver(&task("l", "listen", "startListen", Some("l"))).await;
-    site.deliver(&task("t", "throw", "startThrow", Some("t"))).await;
-    site.crash();
-    site.instance_is("t", "completed").await;
-    site.crash();
-    site.instance_is("l", "completed").await;
-    assert_eq!(site.instances(None).await.len(), BOUNDARIES.len() + 2, "no instance twice");
-    assert_eq!(site.status().await.incidents, 0);
 }
 
 async fn the_example_worker_works(servers: Arc<Servers>) {
