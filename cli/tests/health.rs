@@ -55,7 +55,8 @@ async fn every_replica_has_its_lines_and_the_status_says_whether_all_is_well() {
     let ask = |services: &'static str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dsf"));
         command.args(["health", "--nats", &nats.url(), "--user", &user, "--password-file"]);
-        command.arg(&file).args(["--services", services]);
+        // Nobody knows how many answer, so all of the time is waited; a second is short on a slow machine.
+        command.arg(&file).args(["--services", services, "--wait", "5"]);
         async move {
             let output = command.output().await.expect("dsf runs");
             (output.status.success(), String::from_utf8(output.stdout).expect("text"))
