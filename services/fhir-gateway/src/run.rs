@@ -195,6 +195,7 @@ async fn start(config: &Config, stop: watch::Receiver<bool>) -> Result<Running, 
     }
     background.push(tokio::spawn(report(site.store.clone())));
     background.push(tokio::spawn(store::keep_fresh(site.store.clone())));
+    background.push(tokio::spawn(store::add_up(site.store.clone())));
     background.push(tokio::spawn(follow_files(config.reload_interval.get(), Arc::clone(&tls))));
 
     site.changes.heard(NATS_START_WAIT).await;

@@ -1,6 +1,10 @@
-//! The store against a real PostgreSQL: versions, races, searches, rights, includes, outbox.
+//! The store against a real PostgreSQL: versions, races, searches and their cost, rights, includes, outbox.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation ends the test")]
 
+#[path = "store/buckets.rs"]
+mod buckets;
+#[path = "store/cost.rs"]
+mod cost;
 mod postgres;
 
 use fhir::{
@@ -111,72 +115,6 @@ fn endpoint(name: &str, organization: Uuid) -> String {
         "connectionType":{{"code":"hl7-fhir-rest"}},"payloadType":[{{"text":"any"}}],
         "managingOrganization":{{"reference":"Organization/{organization}"}}}}"#
     )
-}
-
-/// Rows and index entries that the one connection of a pool has read since the server started.
-async fn rows_read(store: &Store) -> i64 {
-    let client = store.pool().get().await.unwrap();
-    client.execute("SELECT pg_stat_force_next_flush()", &[]).await.unwrap();
-    let statement = "SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables)::bigint \
-                     + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes)::bigint";
-    client.query_one(statement, &[]).await.unwrap().get(0)
-}
-
-#[tokio::test]
-async fn conditions_and_reads_cost_what_they_find() {
-    /// Organizations, and earlier versions of each.
-    const MEMBERS: usize = 200;
-    const VERSIONS: u64 = 20;
-    let cluster = Cluster::start().await;
-    let store = Store::new(cluster.pool_of(1, MIGRATIONS).await);
-    let session = store.session().await.unwrap();
-    let mut members = Vec::new();
-    for member in 0..MEMBERS {
-        let json = organization(&format!("member-{member}.test"), None);
-        let id = create(&session, &json, START, &[]).await;
-        for number in 2..=VERSIONS + 1 {
-            session.write(&version(&json, id, number, START, &[])).await.unwrap();
-        }
-        members.push(id);
-    }
-    let affiliation = |member: Uuid| {
-        format!(
-            r#"{{"resourceType":"OrganizationAffiliation","active":true,
-            "organization":{{"reference":"Organization/{}"}},
-            "participatingOrganization":{{"reference":"Organization/{member}"}}}}"#,
-            members[0]
-        )
-    };
-    let wanted = create(&session, &affiliation(members[7]), START, &[]).await;
-    drop(session);
-
-    let identifier = |member: usize| format!("{ORGANIZATION_SYSTEM}|member-{member}.test");
-    let by_identifier = format!("identifier={}&active=true", identifier(7));
-    let by_both = format!(
-        "primary-organization:identifier={}&participating-organization:identifier={}",
-        identifier(0),
-        identifier(7)
-    );
-    // Not those of all members: with their earlier versions these are thousands.
-    let few = 5 * i64::try_from(VERSIONS).unwrap();
-    for (resource_type, condition, expected) in
-        [("Organization", &by_identifier, members[7]), ("OrganizationAffiliation", &by_both, wanted)]
-    {
-        let before = rows_read(&store).await;
-        let session = store.session().await.unwrap();
-        let found = find(&session, resource_type, condition).await;
-        assert_eq!(found, [expected], "{resource_type}?{condition}");
-        drop(session);
-        let read = rows_read(&store).await - before;
-        assert!(read < few, "{resource_type}?{condition} has read {read} rows");
-    }
-    let before = rows_read(&store).await;
-    let session = store.session().await.unwrap();
-    let organization = session.read("Organization", members[7]).await.unwrap().unwrap();
-    assert_eq!(organization.version, VERSIONS + 1);
-    drop(session);
-    let read = rows_read(&store).await - before;
-    assert!(read < few, "one resource, {read} rows");
 }
 
 #[tokio::test]

@@ -32,6 +32,20 @@ pub struct Parameter {
     pub targets: &'static [&'static str],
 }
 
+/// Parameters, of whatever type, whose few values very many resources have.
+const SHARED: [&str; 10] = [
+    "_profile", "active", "author", "contentType", "payload", "questionnaire", "requester", "role", "status",
+    "type",
+];
+
+impl Parameter {
+    /// Whether many resources have the same value: a code such as a status, a profile, or who has written
+    /// something. A store need not keep such values once per resource.
+    pub fn is_shared(&self) -> bool {
+        SHARED.contains(&self.name)
+    }
+}
+
 /// An `_include` or `_revinclude` a type supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Include {

@@ -1,7 +1,7 @@
 //! What `/metadata` tells of stored profiles.
 use deadpool_postgres::GenericClient;
 
-use super::Session;
+use super::{Session, buckets::CURRENT};
 
 /// A stored profile of a resource type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +17,10 @@ impl<C: GenericClient> Session<C> {
     pub async fn profiles_version(&self) -> Result<(i64, i64), database::Error> {
         let rows = self
             .rows(
-                "SELECT count(*), coalesce(max(last_updated), 0) FROM resource \
-                 WHERE type = 'StructureDefinition' AND current AND deleted IS NULL",
+                &format!(
+                    "SELECT count(*), coalesce(max(r.last_updated), 0) FROM {CURRENT} \
+                     WHERE b.type = 'StructureDefinition'"
+                ),
                 &[],
             )
             .await?;
@@ -30,11 +32,13 @@ impl<C: GenericClient> Session<C> {
         // `json`, not `jsonb`: it reads any text a resource may hold.
         let rows = self
             .rows(
-                "SELECT DISTINCT j->>'type' AS type, j->>'url' AS url FROM (\
-                 SELECT convert_from(content, 'UTF8')::json AS j FROM resource \
-                 WHERE type = 'StructureDefinition' AND current AND deleted IS NULL) s \
-                 WHERE j->>'status' IN ('draft', 'active') AND j->>'type' IS NOT NULL \
-                 AND j->>'url' NOT LIKE 'http://hl7.org/%' ORDER BY 1, 2",
+                &format!(
+                    "SELECT DISTINCT j->>'type' AS type, j->>'url' AS url FROM (\
+                     SELECT convert_from(r.content, 'UTF8')::json AS j FROM {CURRENT} \
+                     WHERE b.type = 'StructureDefinition') s \
+                     WHERE j->>'status' IN ('draft', 'active') AND j->>'type' IS NOT NULL \
+                     AND j->>'url' NOT LIKE 'http://hl7.org/%' ORDER BY 1, 2"
+                ),
                 &[],
             )
             .await?;

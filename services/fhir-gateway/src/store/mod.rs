@@ -1,13 +1,16 @@
 //! Resources in PostgreSQL: versions, search index, read rights, unique keys and the outbox.
 //!
 //! Invariants: knows no HTTP and decides nothing about rights; a version, its index values, its keys
-//! and its events are written by one statement, so that none is ever without the others. Whatever the server
+//! and its events are written by one statement, so that none is ever without the others; so is the change of how
+//! many resources its bucket holds, and counts are exact in every statement. Whatever the server
 //! believes about its tables, a statement that names an id begins there: `(type = $2) IS TRUE` keeps the planner
 //! from indexes that begin with the type.
+mod buckets;
 mod capabilities;
 mod data;
 mod figures;
 mod history;
+mod index;
 mod logout;
 mod outbox;
 mod read;
@@ -23,6 +26,7 @@ use deadpool_postgres::GenericClient;
 use fhir::search::IndexValue;
 use uuid::Uuid;
 
+pub use buckets::add_up;
 pub use capabilities::Profile;
 pub use data::{CHUNK, DataRef};
 pub use history::Past;
@@ -48,6 +52,7 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "current version by id",
         sql: include_str!("../../migrations/6-current-by-id.sql"),
     },
+    Migration { version: 7, name: "buckets", sql: include_str!("../../migrations/7-buckets.sql") },
 ];
 
 /// Channel on which writers of [`WATCHED`] types and of definitions notify; the payload is the type.

@@ -32,18 +32,6 @@ impl Store {
             connection.prepare_cached("SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) waiting").await?;
         Ok(connection.query_one(&statement, &[&COUNTED_EVENTS]).await?.get::<_, i64>(0).unsigned_abs())
     }
-
-    /// Current Tasks by status.
-    pub async fn tasks_by_status(&self) -> Result<Vec<(String, u64)>, Error> {
-        let connection = self.pool().get().await?;
-        let statement = connection
-            .prepare_cached(
-                "SELECT value, count(*) FROM search_value WHERE parameter = 'Task.status' GROUP BY value",
-            )
-            .await?;
-        let rows = connection.query(&statement, &[]).await?;
-        Ok(rows.iter().map(|row| (row.get(0), row.get::<_, i64>(1).unsigned_abs())).collect())
-    }
 }
 
 /// Takes up to `limit` rows that no other replica holds, hands them to `publish` and deletes those

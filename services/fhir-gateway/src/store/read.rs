@@ -3,7 +3,7 @@ use database::tokio_postgres::Row;
 use deadpool_postgres::GenericClient;
 use uuid::Uuid;
 
-use super::{DataRef, Session, Stored, write::kept};
+use super::{DataRef, Session, Stored, buckets::CURRENT, index::kept};
 
 /// Columns of a [`Stored`], for a table alias `r`. A Binary with a security context shows the read
 /// tags of what it points to: of that version if one is given, else of the current one.
@@ -58,9 +58,7 @@ impl<C: GenericClient> Session<C> {
 
     /// All current resources of a type, for caches.
     pub async fn all(&self, resource_type: &str) -> Result<Vec<Stored>, database::Error> {
-        let statement = format!(
-            "SELECT {COLUMNS} FROM resource r WHERE r.type = $1 AND r.current AND r.deleted IS NULL ORDER BY r.id"
-        );
+        let statement = format!("SELECT {COLUMNS} FROM {CURRENT} WHERE b.type = $1 ORDER BY r.id");
         Ok(self.rows(&statement, &[&resource_type]).await?.iter().map(stored).collect())
     }
 
@@ -69,9 +67,8 @@ impl<C: GenericClient> Session<C> {
         &self,
         resource_types: &[&str],
     ) -> Result<Vec<(String, Uuid, u64)>, database::Error> {
-        let statement = "SELECT type, id, version FROM resource \
-             WHERE type = ANY($1) AND current AND deleted IS NULL";
-        let rows = self.rows(statement, &[&resource_types]).await?;
+        let statement = format!("SELECT r.type, r.id, r.version FROM {CURRENT} WHERE b.type = ANY($1)");
+        let rows = self.rows(&statement, &[&resource_types]).await?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get::<_, i64>(2).unsigned_abs())).collect())
     }
 

@@ -1,93 +1,33 @@
 //! Writing versions: one statement, one round trip, and outside of a transaction one commit.
-use std::{borrow::Cow, collections::HashSet};
-
 use database::{Error, Kind};
 use deadpool_postgres::GenericClient;
-use fhir::search::Value;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{CHANGED, NewVersion, Session, WATCHED, WriteError};
-
-/// Index rows as columns, for `unnest`.
-#[derive(Default)]
-struct IndexColumns {
-    parameter: Vec<String>,
-    value: Vec<Option<String>>,
-    extra: Vec<Option<String>>,
-    low: Vec<Option<i64>>,
-    high: Vec<Option<i64>>,
-    /// Of the rows that differ in `extra` alone, one.
-    first: Vec<bool>,
-}
-
-/// Suffix of the parameter key under which identifiers of references are indexed.
-pub(super) const IDENTIFIER: &str = ":identifier";
-
-/// Longest value kept as it is, in bytes: PostgreSQL refuses index rows of more than 2704 bytes.
-const KEPT: usize = 1024;
-
-/// The form of a value in indexed columns: a longer one is cut and told apart by its hash. It is found
-/// by equality and by a beginning within what is kept.
-pub(super) fn kept(value: &str) -> Cow<'_, str> {
-    if value.len() <= KEPT {
-        return Cow::Borrowed(value);
-    }
-    let beginning = &value[..value.floor_char_boundary(KEPT)];
-    Cow::Owned(format!("{beginning}#{}", hex::encode(Sha256::digest(value))))
-}
-
-impl IndexColumns {
-    fn of(version: &NewVersion) -> Self {
-        let mut columns = Self::default();
-        // What occurs twice in a resource is indexed once: a row of a parameter and value is a match.
-        let (mut rows, mut values) = (HashSet::new(), HashSet::new());
-        for found in &version.index {
-            let mut key = found.parameter.key.to_owned();
-            let (value, extra, low, high) = match &found.value {
-                Value::Token { system, code } => (Some(code.clone()), system.clone(), None, None),
-                Value::Identifier { system, code } => {
-                    key.push_str(IDENTIFIER);
-                    (Some(code.clone()), system.clone(), None, None)
-                }
-                Value::Text(text) => (Some(text.to_lowercase()), Some(text.clone()), None, None),
-                Value::Uri { uri, version } => (Some(uri.clone()), version.clone(), None, None),
-                Value::Reference(reference) => (Some(reference.clone()), None, None, None),
-                Value::Date { low, high } => (None, None, Some(*low), Some(*high)),
-            };
-            let value = value.as_deref().map(|value| kept(value).into_owned());
-            let once = (key.clone(), value.clone(), low, high);
-            if !rows.insert((once.clone(), extra.clone())) {
-                continue;
-            }
-            columns.first.push(values.insert(once));
-            columns.parameter.push(key);
-            columns.value.push(value);
-            columns.extra.push(extra);
-            columns.low.push(low);
-            columns.high.push(high);
-        }
-        columns
-    }
-}
+use super::{
+    CHANGED, NewVersion, Session, WATCHED, WriteError, buckets,
+    index::{Index, kept},
+};
 
 /// A NOTIFY makes commits wait for each other, so only writes that caches depend on carry one; the
 /// relay is woken inside the process and polls.
 ///
 /// Parameters: $1 type, $2 id, $3 version, $4 last_updated, $5 content, $6 read_tags, $7 context id,
-/// $8 context version, $9..$13 index columns, $14 keys added, $15..$18 events, $19 notify type or null,
-/// $20 keys removed, $21 audit event or null, $22 and $23 id and size of a Binary's data, $24 index column
-/// `first`.
+/// $8 context version, $9..$13 own index columns, $14 keys added, $15..$18 events, $19 notify type or null,
+/// $20 keys removed, $21 audit event or null, $22 and $23 id and size of a Binary's data, $24 bucket,
+/// $25..$27 shared index columns, $28 key of the lock that keeps the bucket from being tidied away.
 const REST: &str = "
   , gone AS (DELETE FROM unique_key WHERE id = $2 AND key = ANY($20)
       AND EXISTS (SELECT FROM written) RETURNING 1)
   , keys AS (INSERT INTO unique_key (key, id) SELECT k, $2 FROM unnest($14::text[]) k WHERE EXISTS (SELECT FROM written) RETURNING 1)
-  , known AS (INSERT INTO readers (id, tags)
-      SELECT w.readers, $6 FROM written w WHERE NOT EXISTS (SELECT FROM readers k WHERE k.id = w.readers)
-      ON CONFLICT DO NOTHING RETURNING 1)
-  , found AS (INSERT INTO search_value (id, parameter, value, extra, low, high, first, last_updated, readers)
-      SELECT $2, p, v, e, l, h, f, $4, w.readers FROM written w,
-        unnest($9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $24::boolean[]) AS t(p, v, e, l, h, f)
+  , found AS (INSERT INTO search_value (id, parameter, value, extra, low, high)
+      SELECT $2, p, v, e, l, h FROM written,
+        unnest($9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[]) AS t(p, v, e, l, h)
+      RETURNING 1)
+  , opened AS (INSERT INTO bucket (id, type, read_tags)
+      SELECT $24, $1, $6 FROM written, (SELECT pg_advisory_xact_lock_shared($28)) kept
+      ON CONFLICT DO NOTHING RETURNING id)
+  , shared AS (INSERT INTO bucket_value (bucket, parameter, value, extra)
+      SELECT o.id, p, v, e FROM opened o, unnest($25::text[], $26::text[], $27::text[]) AS t(p, v, e)
       RETURNING 1)
   , events AS (INSERT INTO outbox (id, subject, payload, traceparent)
       SELECT i, s, p, t FROM unnest($15::uuid[], $16::text[], $17::bytea[], $18::text[]) AS t(i, s, p, t)
@@ -98,20 +38,25 @@ const REST: &str = "
          CASE WHEN $19::text IS NOT NULL THEN pg_notify('dsf_changed', $19) END::text AS changed";
 
 const CREATE: &str = "WITH written AS (
-    INSERT INTO resource (type, id, version, last_updated, content, read_tags, context_id, context_version, data_id, data_size)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $22, $23) RETURNING readers)";
+    INSERT INTO resource (type, id, version, last_updated, content, read_tags, context_id, context_version, data_id, data_size, bucket)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $22, $23, $24) RETURNING 1)
+  , counted AS (INSERT INTO bucket_change (bucket, n) SELECT $24, 1 FROM written RETURNING 1)";
 
 const UPDATE: &str = "WITH replaced AS (
     UPDATE resource SET current = false
-    WHERE id = $2 AND (type = $1) IS TRUE AND version = $3::bigint - 1 AND current AND deleted IS NULL RETURNING 1)
+    WHERE id = $2 AND (type = $1) IS TRUE AND version = $3::bigint - 1 AND current AND deleted IS NULL RETURNING bucket)
   , unindexed AS (DELETE FROM search_value WHERE id = $2 AND EXISTS (SELECT FROM replaced) RETURNING 1)
   , written AS (
-    INSERT INTO resource (type, id, version, last_updated, content, read_tags, context_id, context_version, data_id, data_size)
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $22, $23 FROM replaced RETURNING readers)";
+    INSERT INTO resource (type, id, version, last_updated, content, read_tags, context_id, context_version, data_id, data_size, bucket)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $22, $23, $24 FROM replaced RETURNING 1)
+  , counted AS (INSERT INTO bucket_change (bucket, n)
+    SELECT c.bucket, c.n FROM replaced r, LATERAL (VALUES (r.bucket, -1), ($24, 1)) c(bucket, n)
+    WHERE r.bucket <> $24 RETURNING 1)";
 
 const DELETE: &str = "WITH written AS (
-    UPDATE resource SET deleted = $3 WHERE id = $2 AND (type = $1) IS TRUE AND current AND deleted IS NULL RETURNING 1)
+    UPDATE resource SET deleted = $3 WHERE id = $2 AND (type = $1) IS TRUE AND current AND deleted IS NULL RETURNING bucket)
   , unindexed AS (DELETE FROM search_value WHERE id = $2 AND EXISTS (SELECT FROM written) RETURNING 1)
+  , counted AS (INSERT INTO bucket_change (bucket, n) SELECT bucket, -1 FROM written RETURNING 1)
   , keys AS (DELETE FROM unique_key WHERE id = $2 AND EXISTS (SELECT FROM written) RETURNING 1)
   SELECT (SELECT count(*) FROM written) AS written,
          CASE WHEN $4::text IS NOT NULL THEN pg_notify('dsf_changed', $4) END::text AS changed";
@@ -134,7 +79,7 @@ impl<C: GenericClient> Session<C> {
         debug_assert_eq!(CHANGED, "dsf_changed", "the statements name the channel");
         self.writes(new.resource_type);
         let statement = if new.version == 1 { format!("{CREATE}{REST}") } else { format!("{UPDATE}{REST}") };
-        let columns = IndexColumns::of(new);
+        let Index { own, shared, bucket } = Index::of(new);
         let keys =
             |keys: &[String]| -> Vec<String> { keys.iter().map(|key| kept(key).into_owned()).collect() };
         let (keys_added, keys_removed) = (keys(&new.keys_added), keys(&new.keys_removed));
@@ -160,11 +105,11 @@ impl<C: GenericClient> Session<C> {
                     &new.read_tags,
                     &context_id,
                     &context_version,
-                    &columns.parameter,
-                    &columns.value,
-                    &columns.extra,
-                    &columns.low,
-                    &columns.high,
+                    &own.parameter,
+                    &own.value,
+                    &own.extra,
+                    &own.low,
+                    &own.high,
                     &keys_added,
                     &event_ids,
                     &subjects,
@@ -175,7 +120,11 @@ impl<C: GenericClient> Session<C> {
                     &event,
                     &new.data.map(|data| data.id),
                     &new.data.map(|data| number(data.size)).transpose()?,
-                    &columns.first,
+                    &bucket,
+                    &shared.parameter,
+                    &shared.value,
+                    &shared.extra,
+                    &buckets::KEPT,
                 ],
             )
             .await
