@@ -19,6 +19,8 @@ const LOCK: i64 = 0x4453_465f_6d69_6772;
 pub(crate) async fn run(pool: &Pool, migrations: &[Migration]) -> Result<usize, Error> {
     let mut connection = pool.get().await?;
     let transaction = connection.transaction().await?;
+    // A step may rewrite a large table, and other replicas wait for the one that does.
+    transaction.batch_execute("SET LOCAL statement_timeout = 0").await?;
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
     transaction
         .batch_execute(
@@ -36,7 +38,7 @@ pub(crate) async fn run(pool: &Pool, migrations: &[Migration]) -> Result<usize, 
                 let text = format!("schema step {version} differs from the one that was applied");
                 return Err(Error::new(Kind::Other, text));
             }
-            // A newer release was here: its schema is a superset (readers first, writers later).
+            // A newer release was here. Whether this one can work with its schema is in the changelog.
             _ => {}
         }
     }

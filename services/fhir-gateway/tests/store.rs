@@ -514,3 +514,16 @@ async fn caches_hear_of_changes() {
         assert_eq!(notifications.recv().await, Some(expected));
     }
 }
+
+/// A step of the schema may take longer than any statement of a request.
+#[tokio::test]
+async fn steps_of_the_schema_have_no_time_limit() {
+    const LIMITED: &str = "DO $$ BEGIN ASSERT current_setting('statement_timeout') = '0', 'a limit'; END $$";
+    let cluster = Cluster::start().await;
+    let step = database::Migration { version: 1, name: "looks at its time limit", sql: LIMITED };
+    let pool = cluster.pool_of(1, &[step]).await;
+    // The same connection, afterwards.
+    let client = pool.get().await.unwrap();
+    let limit: String = client.query_one("SHOW statement_timeout", &[]).await.unwrap().get(0);
+    assert_ne!(limit, "0");
+}
