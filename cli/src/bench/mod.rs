@@ -7,7 +7,12 @@ mod linkage;
 mod measure;
 mod report;
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -18,7 +23,7 @@ use self::{
     measure::{Load, Outcome, Usage},
     report::Report,
 };
-use crate::progress::Progress;
+use crate::{progress::Progress, stand::stop_signal};
 
 /// Connections at which creates are measured.
 const CONNECTIONS: [usize; 4] = [1, 8, 32, 128];
@@ -69,58 +74,48 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode> {
     let temporary = arguments.dir.is_none();
     let folder = arguments
         .dir
+        .clone()
         .unwrap_or_else(|| std::env::temp_dir().join(format!("dsf-bench-{}", std::process::id())));
     let progress = Progress::new();
+    // What was started ends with the measurement, also when that is stopped.
+    let report = tokio::select! {
+        report = measure(&arguments, &folder, &progress) => report,
+        () = stop_signal()? => Err(anyhow::anyhow!("stopped")),
+    };
+    progress.end();
+    if temporary {
+        // The report matters more than a folder that stays.
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+    print!("{}", report?);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn measure(arguments: &Arguments, folder: &Path, progress: &Progress) -> Result<String> {
+    let span = Duration::from_secs(arguments.seconds);
     if arguments.engine {
-        let span = Duration::from_secs(arguments.seconds);
-        let engine = engine::run(&folder, span, &arguments.waiting, &progress);
-        let report = tokio::task::LocalSet::new().run_until(engine).await;
-        progress.end();
-        if temporary {
-            let _ = std::fs::remove_dir_all(&folder);
-        }
-        print!("{}", report?);
-        return Ok(ExitCode::SUCCESS);
+        let engine = engine::run(folder, span, &arguments.waiting, progress);
+        return tokio::task::LocalSet::new().run_until(engine).await;
     }
     if arguments.endpoint {
-        let span = Duration::from_secs(arguments.seconds);
-        let measured = endpoint::run(&folder, span, &arguments.stored, arguments.versions, &progress).await;
-        progress.end();
-        if temporary {
-            let _ = std::fs::remove_dir_all(&folder);
-        }
-        print!("{}", measured?);
-        return Ok(ExitCode::SUCCESS);
+        return endpoint::run(folder, span, &arguments.stored, arguments.versions, progress).await;
     }
     let options = Options {
         sites: 2,
         replicas: arguments.replicas,
-        folder: folder.clone(),
+        folder: folder.to_owned(),
         processes: true,
         environment: vec![],
     };
     let mut stand = Stand::start(&options, &|step| progress.step(step)).await?;
     let mut report = Report::new(arguments.seconds, arguments.replicas);
-    let result =
-        measure_all(&mut stand, Duration::from_secs(arguments.seconds), &progress, &mut report).await;
+    let result = measure_all(&mut stand, span, progress, &mut report).await;
     progress.end();
     stand.stop().await;
-    let result = match result {
-        Ok(()) => {
-            progress.step("counts per ping");
-            let counted = counts::counts(&folder).await;
-            progress.end();
-            counted.map(|counts| report.counts(&counts))
-        }
-        failed => failed,
-    };
-    if temporary {
-        // The report matters more than a folder that stays.
-        let _ = std::fs::remove_dir_all(&folder);
-    }
     result?;
-    print!("{}", report.markdown());
-    Ok(ExitCode::SUCCESS)
+    progress.step("counts per ping");
+    report.counts(&counts::counts(folder).await?);
+    Ok(report.markdown())
 }
 
 async fn measure_all(

@@ -34,7 +34,15 @@ pub struct Parameter {
 
 /// Parameters, of whatever type, whose few values very many resources have.
 const SHARED: [&str; 10] = [
-    "_profile", "active", "author", "contentType", "payload", "questionnaire", "requester", "role", "status",
+    "_profile",
+    "active",
+    "author",
+    "contentType",
+    "payload",
+    "questionnaire",
+    "requester",
+    "role",
+    "status",
     "type",
 ];
 

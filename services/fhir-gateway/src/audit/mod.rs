@@ -9,6 +9,7 @@ mod permit;
 use std::{
     borrow::Cow,
     path::{Path, PathBuf},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -261,13 +262,48 @@ impl Writer {
                     }
                 }
             };
-            if closing {
-                if timeout(LAST, rest).await.is_err() {
-                    tracing::error!("the last audit events were not written");
+            let mut rest = pin!(rest);
+            if !closing {
+                tokio::select! {
+                    () = &mut rest => continue,
+                    // Also while the database is away.
+                    () = self.audit.closing.notified() => closing = true,
                 }
-            } else {
-                rest.await;
+            }
+            if timeout(LAST, rest).await.is_err() {
+                tracing::error!("the last audit events were not written");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use database::{DatabaseConfig, Plans};
+
+    use super::*;
+
+    /// While the database is away events are kept and written later, but nobody who stops waits for it.
+    #[tokio::test]
+    async fn a_stop_ends_also_without_a_database() {
+        // Takes connections and drops them: who is told of one knows that the writer is at work.
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let pool = Pool::new(&DatabaseConfig {
+            url: format!("postgres://nobody@{}/fhir", server.local_addr().unwrap()),
+            password: None,
+            ca: None,
+            max_connections: 1,
+            allow_unsafe_durability: false,
+            application: "test",
+            plans: Plans::ByValues,
+        })
+        .unwrap();
+        let (audit, writer) = Audit::new(Key::None);
+        let writer = tokio::spawn(writer.run(pool));
+        audit.record(blank("request"));
+        drop(server.accept().await.unwrap());
+        audit.close();
+        // Far beyond what it gives the last events, for a slow machine.
+        timeout(LAST * 12, writer).await.expect("the writer ends").unwrap();
     }
 }

@@ -6,7 +6,7 @@ use super::Store;
 
 /// Pause between two times that changes are added up.
 const PAUSE: Duration = Duration::from_secs(5);
-/// After this many changes the room they took is given back at once: a search reads all of it.
+/// When this many changes that were added up still take room, it is given back: a search reads all of it.
 const ROOM: i64 = 500;
 /// How often buckets that have become empty are removed. Many fill again within seconds.
 const TIDY: Duration = Duration::from_secs(3600);
@@ -47,19 +47,19 @@ impl Store {
         if !db.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&LOCK]).await?.get::<_, bool>(0) {
             return Ok(());
         }
-        let moved: i64 = db
-            .query_one(
-                "WITH moved AS (DELETE FROM bucket_change RETURNING bucket, n), \
-                 counted AS (UPDATE bucket b SET count = b.count + m.n \
-                   FROM (SELECT bucket, sum(n) AS n FROM moved GROUP BY bucket) m \
-                   WHERE b.id = m.bucket AND m.n <> 0) \
-                 SELECT count(*) FROM moved",
-                &[],
-            )
-            .await?
-            .get(0);
+        db.execute(
+            "WITH moved AS (DELETE FROM bucket_change RETURNING bucket, n) \
+             UPDATE bucket b SET count = b.count + m.n \
+             FROM (SELECT bucket, sum(n) AS n FROM moved GROUP BY bucket) m WHERE b.id = m.bucket AND m.n <> 0",
+            &[],
+        )
+        .await?;
+        // Those of the time before as well: nobody sees them any more.
+        let dead = "SELECT n_dead_tup FROM pg_stat_user_tables \
+                    WHERE relname = 'bucket_change' AND schemaname = current_schema()";
+        let dead = db.query_opt(dead, &[]).await?.map_or(0, |row| row.get::<_, i64>(0));
         db.commit().await?;
-        if moved >= ROOM {
+        if dead >= ROOM {
             connection.batch_execute("VACUUM (SKIP_LOCKED) bucket_change").await?;
         }
         Ok(())
