@@ -266,7 +266,10 @@ impl Terminology {
         self.systems.entry(url.into()).or_default().add(version, Arc::new(system));
     }
 
-    pub(super) fn add_value_set(&mut self, url: &str, version: &str, set: ValueSet) {
+    pub(super) fn add_value_set(&mut self, url: &str, version: &str, mut set: ValueSet) {
+        // Most have one part, and there are more than a thousand sets.
+        set.includes.shrink_to_fit();
+        set.excludes.shrink_to_fit();
         self.sets.entry(url.into()).or_default().add(version, Arc::new(set));
     }
 

@@ -26,7 +26,11 @@ impl<T> Versions<T> {
     pub(super) fn add(&mut self, version: &str, value: Arc<T>) {
         match self.0.binary_search_by(|(other, _)| compare(other, version)) {
             Ok(at) => self.0[at].1 = value,
-            Err(at) => self.0.insert(at, (version.into(), value)),
+            Err(at) => {
+                // Nearly everything has one version.
+                self.0.reserve_exact(1);
+                self.0.insert(at, (version.into(), value));
+            }
         }
     }
 

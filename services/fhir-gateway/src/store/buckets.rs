@@ -20,6 +20,10 @@ pub(super) const KEPT: i64 = 0x4453_465f_6b65_7074;
 pub(super) const CURRENT: &str = "bucket b CROSS JOIN LATERAL (SELECT * FROM resource c \
     WHERE c.bucket = b.id AND c.current AND c.deleted IS NULL OFFSET 0) r";
 
+/// What buckets hold, in parts that add up: `id` and `n`.
+pub(super) const COUNTS: &str =
+    "(SELECT id, count AS n FROM bucket UNION ALL SELECT bucket, n FROM bucket_change) c";
+
 /// Adds up changes and removes empty buckets, for ever.
 pub async fn add_up(store: Store) {
     let mut tidied = Instant::now();
@@ -86,11 +90,10 @@ impl Store {
     pub async fn tasks_by_status(&self) -> Result<Vec<(String, u64)>, database::Error> {
         let connection = self.pool().get().await?;
         let statement = connection
-            .prepare_cached(
-                "SELECT v.value, sum(c.n)::bigint FROM bucket_value v \
-                 JOIN (SELECT id, count AS n FROM bucket UNION ALL SELECT bucket, n FROM bucket_change) c ON c.id = v.bucket \
-                 WHERE v.parameter = 'Task.status' GROUP BY v.value HAVING sum(c.n) > 0",
-            )
+            .prepare_cached(&format!(
+                "SELECT v.value, sum(c.n)::bigint FROM bucket_value v JOIN {COUNTS} ON c.id = v.bucket \
+                 WHERE v.parameter = 'Task.status' GROUP BY v.value HAVING sum(c.n) > 0"
+            ))
             .await?;
         let rows = connection.query(&statement, &[]).await?;
         Ok(rows.iter().map(|row| (row.get(0), row.get::<_, i64>(1).unsigned_abs())).collect())

@@ -130,10 +130,7 @@ impl<C: GenericClient> Session<C> {
         let matches = match criteria.iter().all(|criterion| criterion.parameter.is_shared()) {
             // Very many may match: no more of a bucket is read than asked for.
             true => {
-                let mut buckets = bucket(&mut statement, resource_type, &everything);
-                for criterion in criteria {
-                    buckets.push_str(&format!(" AND {}", among(&mut statement, criterion, "b.id")));
-                }
+                let buckets = buckets(&mut statement, resource_type, criteria, &everything);
                 format!(
                     "bucket b CROSS JOIN LATERAL (SELECT r.id, r.version FROM resource r WHERE r.bucket = b.id \
                      AND r.current AND r.deleted IS NULL LIMIT {limit}) r WHERE {buckets}"
@@ -271,13 +268,12 @@ fn in_buckets(
     limit: i64,
     offset: i64,
 ) -> Found {
-    let mut buckets = bucket(statement, query.resource_type, filter);
+    let (shared, times): (Vec<&Criterion>, Vec<&Criterion>) =
+        query.criteria.iter().partition(|criterion| criterion.parameter.is_shared());
+    let buckets = buckets(statement, query.resource_type, shared, filter);
     let mut within = String::new();
-    for criterion in &query.criteria {
-        match criterion.parameter.is_shared() {
-            true => buckets.push_str(&format!(" AND {}", among(statement, criterion, "b.id"))),
-            false => within.push_str(&format!(" AND {}", condition(statement, criterion))),
-        }
+    for criterion in times {
+        within.push_str(&format!(" AND {}", condition(statement, criterion)));
     }
     let with = format!("b AS MATERIALIZED (SELECT b.id, b.count FROM bucket b WHERE {buckets})");
     let each = format!(
@@ -302,6 +298,20 @@ fn in_buckets(
         )
     });
     Found { with, total, page }
+}
+
+/// The buckets of a type that fulfil conditions on shared values, as a condition on `bucket b`.
+fn buckets<'a>(
+    statement: &mut Statement,
+    resource_type: &str,
+    shared: impl IntoIterator<Item = &'a Criterion>,
+    filter: &AccessFilter,
+) -> String {
+    let mut condition = bucket(statement, resource_type, filter);
+    for criterion in shared {
+        condition.push_str(&format!(" AND {}", among(statement, criterion, "b.id")));
+    }
+    condition
 }
 
 /// A search whose matches have to be found: they are found once, counted, sorted and cut.
@@ -385,6 +395,9 @@ fn order(statement: &mut Statement, sort: &[Sort]) -> (String, String) {
         // Every resource has an id and a time.
         let nulls = if column.starts_with("key_") { " NULLS LAST" } else { "" };
         order.push(format!("{column}{direction}{nulls}"));
+    }
+    if sort.is_empty() {
+        order.push("last_updated".to_owned());
     }
     // A total order, so that pages never overlap.
     order.push(format!("id{direction}"));
