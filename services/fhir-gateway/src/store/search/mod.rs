@@ -289,7 +289,9 @@ fn in_buckets(
     let page = (limit > 0).then(|| {
         let direction = if query.sort.iter().any(|sort| sort.descending) { " DESC" } else { "" };
         let order = format!("last_updated{direction}, id{direction}");
-        let upto = statement.bind(limit.saturating_add(offset));
+        // In the text, so that the statement is planned once, and of few sizes, so that there are few texts: with
+        // a parameter the server expects a share of all matches, and plans anew each time to avoid it.
+        let upto = limit.saturating_add(offset).unsigned_abs().next_power_of_two();
         let (limit, offset) = (statement.bind(limit), statement.bind(offset));
         format!(
             "SELECT r.id, row_number() OVER (ORDER BY {order}) AS position FROM \
