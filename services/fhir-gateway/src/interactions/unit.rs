@@ -377,11 +377,7 @@ impl<'a, C: GenericClient> Unit<'a, C> {
 
     /// What the caller may see of a type, as a filter of searches.
     pub(crate) fn filter(&self, resource_type: &str) -> AccessFilter {
-        match scope::of(self.identity, resource_type, self.facts()) {
-            scope::Scope::Everything => AccessFilter::Everything,
-            scope::Scope::Nothing => AccessFilter::Nothing,
-            scope::Scope::Tags(tags) => AccessFilter::Tags(tags),
-        }
+        scope::of(self.identity, resource_type, self.facts())
     }
 }
 

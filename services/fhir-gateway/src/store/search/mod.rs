@@ -21,15 +21,7 @@ use super::{
 };
 
 /// What a caller may see of a type. Decided by the caller's rights, applied inside the statement.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccessFilter {
-    /// Everything.
-    Everything,
-    /// Nothing.
-    Nothing,
-    /// Versions that carry at least one of these read tags.
-    Tags(Vec<String>),
-}
+pub use access::scope::Scope as AccessFilter;
 
 /// One page of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,17 +86,21 @@ impl<C: GenericClient> Session<C> {
             return Ok(Page { total: 0, matches: Vec::new() });
         }
         let mut statement = Statement::default();
-        let found = match by_buckets(query, filter) {
-            true => in_buckets(&mut statement, query, filter, limit, offset),
-            false => one_by_one(&mut statement, query, filter, limit, offset),
+        let Found { with, total, matches, order } = match by_buckets(query, filter) {
+            true => in_buckets(&mut statement, query, filter, limit.saturating_add(offset)),
+            false => one_by_one(&mut statement, query, filter),
         };
-        statement.sql = match found {
-            Found { with, total, page: None } => format!("WITH {with} SELECT {total} AS total"),
+        statement.sql = if limit <= 0 {
+            format!("WITH {with} SELECT {total} AS total")
+        } else {
+            let (limit, offset) = (statement.bind(limit), statement.bind(offset));
             // Only a page's content is read.
-            Found { with, total, page: Some(page) } => format!(
-                "WITH {with}, p AS ({page}) SELECT t.total, p.position, {COLUMNS} FROM (SELECT {total} AS total) t \
+            format!(
+                "WITH {with}, p AS (SELECT r.id, row_number() OVER (ORDER BY {order}) AS position FROM \
+                 ({matches} ORDER BY {order} LIMIT {limit} OFFSET {offset}) r) \
+                 SELECT t.total, p.position, {COLUMNS} FROM (SELECT {total} AS total) t \
                  LEFT JOIN p ON true LEFT JOIN resource r ON r.id = p.id AND r.current ORDER BY p.position"
-            ),
+            )
         };
         let rows = self.once(&statement).await?;
         let total = rows.first().map_or(0, |row| row.get::<_, i64>("total").unsigned_abs());
@@ -240,8 +236,10 @@ struct Found {
     with: String,
     /// The exact number of matches, as an expression.
     total: String,
-    /// `id` and `position` of the matches of a page, as a select; none if they are only counted.
-    page: Option<String>,
+    /// The matches, as a select; those behind the page may be missing.
+    matches: String,
+    /// The order of the matches.
+    order: String,
 }
 
 /// Whether buckets alone tell what matches, and an index of theirs in what order.
@@ -260,14 +258,8 @@ fn by_buckets(query: &Query, filter: &AccessFilter) -> bool {
 
 /// A search that buckets answer: their counts are added up, and of each the beginning is read in the order of
 /// time, so that it costs what its page costs, however many match. Only what a span of time leaves over
-/// is counted one by one, in the index.
-fn in_buckets(
-    statement: &mut Statement,
-    query: &Query,
-    filter: &AccessFilter,
-    limit: i64,
-    offset: i64,
-) -> Found {
+/// is counted one by one, in the index. `end` is where the page ends.
+fn in_buckets(statement: &mut Statement, query: &Query, filter: &AccessFilter, end: i64) -> Found {
     let (shared, times): (Vec<&Criterion>, Vec<&Criterion>) =
         query.criteria.iter().partition(|criterion| criterion.parameter.is_shared());
     let buckets = buckets(statement, query.resource_type, shared, filter);
@@ -286,20 +278,12 @@ fn in_buckets(
             .to_owned(),
         false => format!("(SELECT count(*) FROM b CROSS JOIN LATERAL ({each} OFFSET 0) r)"),
     };
-    let page = (limit > 0).then(|| {
-        let direction = if query.sort.iter().any(|sort| sort.descending) { " DESC" } else { "" };
-        let order = format!("last_updated{direction}, id{direction}");
-        // In the text, so that the statement is planned once, and of few sizes, so that there are few texts: with
-        // a parameter the server expects a share of all matches, and plans anew each time to avoid it.
-        let upto = limit.saturating_add(offset).unsigned_abs().next_power_of_two();
-        let (limit, offset) = (statement.bind(limit), statement.bind(offset));
-        format!(
-            "SELECT r.id, row_number() OVER (ORDER BY {order}) AS position FROM \
-             (SELECT r.* FROM b CROSS JOIN LATERAL ({each} ORDER BY {order} LIMIT {upto}) r \
-             ORDER BY {order} LIMIT {limit} OFFSET {offset}) r"
-        )
-    });
-    Found { with, total, page }
+    let (_, order) = order(statement, &query.sort);
+    // In the text, so that the statement is planned once, and of few sizes, so that there are few texts: with a
+    // parameter the server expects a share of all matches, and plans anew each time to avoid it.
+    let upto = end.unsigned_abs().next_power_of_two();
+    let matches = format!("SELECT r.* FROM b CROSS JOIN LATERAL ({each} ORDER BY {order} LIMIT {upto}) r");
+    Found { with, total, matches, order }
 }
 
 /// The buckets of a type that fulfil conditions on shared values, as a condition on `bucket b`.
@@ -317,25 +301,12 @@ fn buckets<'a>(
 }
 
 /// A search whose matches have to be found: they are found once, counted, sorted and cut.
-fn one_by_one(
-    statement: &mut Statement,
-    query: &Query,
-    filter: &AccessFilter,
-    limit: i64,
-    offset: i64,
-) -> Found {
+fn one_by_one(statement: &mut Statement, query: &Query, filter: &AccessFilter) -> Found {
     let criteria: Vec<&Criterion> = query.criteria.iter().collect();
     let matches = matches(statement, query.resource_type, &criteria, filter);
     let (keys, order) = order(statement, &query.sort);
     let with = format!("m AS MATERIALIZED (SELECT r.id, r.last_updated{keys} FROM {matches})");
-    let page = (limit > 0).then(|| {
-        let (limit, offset) = (statement.bind(limit), statement.bind(offset));
-        format!(
-            "SELECT r.id, row_number() OVER (ORDER BY {order}) AS position FROM \
-             (SELECT * FROM m ORDER BY {order} LIMIT {limit} OFFSET {offset}) r"
-        )
-    });
-    Found { with, total: "(SELECT count(*) FROM m)".to_owned(), page }
+    Found { with, total: "(SELECT count(*) FROM m)".to_owned(), matches: "SELECT * FROM m".to_owned(), order }
 }
 
 /// The matches of conditions, as what stands behind `FROM`, each once as `r`.
